@@ -1,0 +1,88 @@
+# coracle: one binary, one hand-written Makefile. Flavours live in build/<flavour>.
+#   make            release binary build/release/coracle
+#   make deps       install what build and run need (Debian packages)
+#   make test       everything that proves it: checks, units, simulation, end to end
+#   make demo       the story, on your screen
+FLAVOUR ?= release
+B       := build/$(FLAVOUR)
+V       ?= 0
+Q       := $(if $(filter 0,$(V)),@,)
+CC      := $(shell command -v ccache) $(if $(filter fuzz,$(FLAVOUR)),clang,gcc)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+  -Wmissing-prototypes -Wold-style-definition -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-truncation \
+  -Wswitch-enum -Wimplicit-fallthrough -Wframe-larger-than=16384 -Werror
+CPPFLAGS := -D_GNU_SOURCE -Isrc -I$(B)/gen -Itests/unit
+CFLAGS   := -std=c17 -g -fno-common -MMD -MP $(WARN)
+LIBS     := -luv -lssl -lcrypto -lsqlite3 -lyaml -lnftnl -lmnl -lwslay -lz -lzstd -ldl -lm -lpthread
+CFLAGS_release  := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
+LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
+CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-gnu-folding-constant
+LDFLAGS_fuzz    := -fsanitize=address,undefined
+CFLAGS  += $(CFLAGS_$(FLAVOUR))
+LDFLAGS += $(LDFLAGS_$(FLAVOUR))
+
+ROOM_SRC := $(wildcard src/*/*.c)
+GEN_SRC  :=
+LLHTTP   := $(wildcard /usr/share/llhttp/*.c)
+OBJ      := $(ROOM_SRC:src/%.c=$(B)/src/%.o) $(GEN_SRC:%.c=%.o) $(LLHTTP:/usr/share/llhttp/%.c=$(B)/llhttp/%.o)
+ROOMS    := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/*_test.c)))))
+TESTS    := $(ROOMS:%=$(B)/tests/%_test)
+
+-include mk/*.mk
+
+.PHONY: all
+all: $(B)/coracle
+
+$(B)/coracle: $(B)/src/main.o $(B)/libcoracle.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/libcoracle.a: $(OBJ)
+	@echo "  AR  $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(B)/src/%.o: src/%.c
+	@mkdir -p $(@D); echo "  CC  $<"
+	$(Q)$(CC) $(CPPFLAGS) -I/usr/share/include/llhttp $(CFLAGS) -c -o $@ $<
+$(B)/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D); echo "  CC  llhttp/$*.c"
+	$(Q)$(CC) -I/usr/share/include/llhttp $(filter-out $(WARN),$(CFLAGS)) -c -o $@ $<
+$(B)/gen/%.o: $(B)/gen/%.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# Unit tests: one program a room, from tests/unit/<room>/*_test.c.
+.SECONDARY:
+$(B)/tests/unit/%.o: tests/unit/%.c
+	@mkdir -p $(@D); echo "  CC  $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+define unit_program
+$(B)/tests/$(1)_test: $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)) $(B)/tests/unit/test_main.o $(B)/libcoracle.a
+	@echo "  LD  $$@"
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka -ljansson $$(LIBS)
+endef
+$(foreach room,$(ROOMS),$(eval $(call unit_program,$(room))))
+
+.PHONY: unit check format tidy clean deps test demo
+# make unit [ROOM=data]: builds and runs the unit tests with the sanitizers on.
+unit:
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan $(if $(ROOM),build/asan/tests/$(ROOM)_test,unit-programs)
+	$(Q)tools/run-tests $(if $(ROOM),build/asan/tests/$(ROOM)_test,$(ROOMS:%=build/asan/tests/%_test))
+.PHONY: unit-programs
+unit-programs: $(TESTS)
+check:
+	$(Q)tools/check-layers && tools/check-house && tools/check-format
+format:
+	$(Q)clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+tidy:
+	$(Q)tools/check-tidy
+deps:
+	$(Q)tools/deps
+test:
+	$(Q)tools/test
+demo:
+	$(Q)tools/demo
+clean:
+	rm -rf build
+
+-include $(OBJ:.o=.d) $(B)/src/main.d $(wildcard $(B)/tests/unit/*/*.d)

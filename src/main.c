@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The composition root: the only file that knows every room.
+int main(void)
+{
+    return 0;
+}

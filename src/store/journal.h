@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What makes a store durable. A journal keeps the last version of each key and the highest revision
+// handed out; it knows nothing of events. append runs on a pool thread and never twice at once.
+#ifndef CORACLE_STORE_JOURNAL_H
+#define CORACLE_STORE_JOURNAL_H
+
+#include "base/str.h"
+
+#include <stdint.h>
+
+struct journal_entry {
+    struct str key;
+    uint64_t rev;
+    struct str json; /* p NULL = the key is deleted */
+};
+
+struct journal_ops {
+    /* Calls each for every live key, in any order; ret_rev_ceiling is the highest revision that may
+     * ever have been shown (0 for a new journal). */
+    int (*load)(struct journal *journal,
+                int (*each)(void *ctx, const struct journal_entry *entry, struct err *err),
+                void *ctx, uint64_t *ret_rev_ceiling, struct err *err);
+    /* Makes all entries durable as one transaction, or none. rev_ceiling: as in load, to keep. */
+    int (*append)(struct journal *journal, const struct journal_entry *entries, size_t count,
+                  uint64_t rev_ceiling, struct err *err);
+    uint64_t (*size)(struct journal *journal); /* bytes on disk */
+    void (*close)(struct journal *journal);
+};
+
+struct journal {
+    const struct journal_ops *ops;
+};
+
+/* In memory, for tests and simulation. */
+struct journal *journal_open_memory(void);
+/* SQLite in WAL mode with synchronous=FULL at path (made when absent, mode 0600). */
+struct journal *journal_open_sqlite(const char *path, struct err *err);
+
+#endif
