@@ -12,7 +12,7 @@
 enum quantity_format { QUANTITY_DECIMAL_SI, QUANTITY_BINARY_SI, QUANTITY_DECIMAL_EXPONENT };
 
 struct quantity {
-    __int128 nano;
+    __extension__ __int128 nano;
     enum quantity_format format;
 };
 

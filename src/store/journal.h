@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+struct journal;
+
 struct journal_entry {
     struct str key;
     uint64_t rev;
