@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// doc_freeze: a tree becomes one block. Layout: struct doc, then all items and members (8-byte
+// aligned), then the bytes of all strings. Strings that repeat within a document ("name", "v1",
+// timestamps) are stored once, found through a small direct-mapped cache; that saves about a
+// seventh of a pod. Two walks over the tree with the same cache: one measures, one copies.
+#include "data/val.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_SLOTS = 128, CACHED_LEN_MAX = 64 };
+
+struct freezer {
+    struct str cache[CACHE_SLOTS];
+    size_t nodes;    /* bytes of items and members so far */
+    size_t text;     /* bytes of strings so far */
+    char *node_room; /* NULL while measuring */
+    char *text_room;
+};
+
+static struct str *cache_slot(struct freezer *f, struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    uint32_t h = (uint32_t)s.n * 0x9e3779b1U + p[0] * 31U + p[s.n / 2] * 131U + p[s.n - 1] * 521U;
+    return &f->cache[(h ^ h >> 15) % CACHE_SLOTS];
+}
+
+static const char *freeze_text(struct freezer *f, struct str s)
+{
+    if (s.n == 0) {
+        return "";
+    }
+    struct str *slot = s.n <= CACHED_LEN_MAX ? cache_slot(f, s) : NULL;
+    if (slot != NULL && str_eq(*slot, s)) {
+        return slot->p;
+    }
+    const char *at = s.p;
+    if (f->text_room != NULL) {
+        memcpy(f->text_room + f->text, s.p, s.n);
+        at = f->text_room + f->text;
+    }
+    f->text += s.n;
+    if (slot != NULL) {
+        *slot = (struct str){at, s.n};
+    }
+    return at;
+}
+
+static void *node_take(struct freezer *f, size_t size)
+{
+    void *at = f->node_room == NULL ? NULL : f->node_room + f->nodes;
+    f->nodes += size;
+    return at;
+}
+
+static struct val freeze(struct freezer *f, const struct val *v)
+{
+    struct val out = *v;
+    out.room = 0;
+    if (v->type == VAL_STR) {
+        out.s = freeze_text(f, (struct str){v->s, v->n});
+    } else if (v->type == VAL_LIST && v->n > 0) {
+        out.items = node_take(f, v->n * sizeof *v->items);
+        for (uint32_t i = 0; i < v->n; i++) {
+            struct val item = freeze(f, &v->items[i]);
+            if (out.items != NULL) {
+                out.items[i] = item;
+            }
+        }
+    } else if (v->type == VAL_MAP && v->n > 0) {
+        out.members = node_take(f, v->n * sizeof *v->members);
+        for (uint32_t i = 0; i < v->n; i++) {
+            const struct member *m = &v->members[i];
+            struct member copy = {
+                {freeze_text(f, m->key), m->key.n},
+                val_null()
+            };
+            copy.val = freeze(f, &m->val);
+            if (out.members != NULL) {
+                out.members[i] = copy;
+            }
+        }
+    }
+    return out;
+}
+
+struct doc *doc_freeze(const struct val *root)
+{
+    struct freezer f = {0};
+    (void)freeze(&f, root);
+    size_t nodes = f.nodes;
+    size_t bytes = sizeof(struct doc) + nodes + f.text;
+    assert(bytes <= UINT32_MAX);
+    struct doc *doc = xmalloc(bytes);
+    char *room = (char *)(doc + 1);
+    f = (struct freezer){.node_room = room, .text_room = room + nodes};
+    *doc = (struct doc){.refs = 1, .bytes = (uint32_t)bytes, .root = freeze(&f, root)};
+    assert(sizeof *doc + f.nodes + f.text == bytes);
+    return doc;
+}
+
+struct doc *doc_ref(struct doc *doc)
+{
+    doc->refs++;
+    return doc;
+}
+
+void doc_unref(struct doc *doc)
+{
+    if (doc != NULL && --doc->refs == 0) {
+        free(doc);
+    }
+}
