@@ -44,6 +44,8 @@ struct session_events {
     /* The end, once; nothing comes after it and the session is freed when it returns. err NULL: the
      * command ended with exit_code (0 for logs and port-forward). */
     void (*ended)(void *ctx, int exit_code, const struct err *err);
+    /* The input that waited (session_ops.backlog) is taken: send more. NULL = not interested. */
+    void (*drained)(void *ctx);
 };
 
 struct session_ops {
@@ -56,6 +58,9 @@ struct session_ops {
     void (*pause)(struct session *session, bool is_paused);
     /* The client is gone; no event comes any more, not even ended. */
     void (*close)(struct session *session);
+    /* Bytes of input that wait to be taken. Above STREAM_BACKLOG_MAX the caller stops reading its
+     * client until `drained` comes; more than four times that ends the session with ERR_LIMIT. */
+    size_t (*backlog)(const struct session *session);
 };
 
 #endif
