@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The hull: the processes that own a cluster's namespaces. hull_start forks the keeper, which stays
+// on the host and opens ports there on request; the keeper clones init, pid 1 of the cluster's own
+// mount, network, pid, ipc, uts and cgroup namespaces (and user namespace when not root); init runs
+// the brain and runs it again when it dies. Containers are children of init, so they outlive the
+// brain.
+//
+//   up ──fork──▶ keeper ──clone──▶ init ──exec──▶ brain
+//                  ▲ SIGTERM         ▲ SIGTERM      ▲ SIGTERM: stop the pods, exit 0
+//
+// Invariants: (1) when init ends, nothing of the cluster runs; (2) the keeper holds the data
+// folder's lock as long as anything runs; (3) the keeper leaves no cgroup, socket or file of its
+// own behind; (4) a brain that exits 0 was asked to; any other end starts it again.
+#ifndef CORACLE_HULL_HULL_H
+#define CORACLE_HULL_HULL_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hull_config {
+    const char *name;              /* cluster name; the cgroup is "coracle-<name>" */
+    const char *data_dir;          /* absolute */
+    const char *log_path;          /* where the processes write what they have to say */
+    int lock_fd;                   /* locked by the caller; the keeper keeps it */
+    int api_fd;                    /* listening TCP socket of the host */
+    int control_fd;                /* listening Unix socket of the host */
+    int progress_fd;               /* write end: lines of what is done, for `coracle up` */
+    const char *const *brain_argv; /* program and arguments, NULL-terminated; fds are appended as
+                                      --api-fd N --control-fd N --keeper-fd N --progress-fd N */
+};
+
+/* Forks the keeper (a session of its own). The caller's copies of the descriptors stay open. */
+MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *err);
+
+/* Brain side: asks the keeper to listen on the host. protocol "tcp" or "udp", address as text.
+ * Blocking, 0.1 ms. -1 with err (ERR_EXISTS: the port is taken). */
+int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
+                struct err *err);
+
+/* Where limits can be set: what init found and prepared (spec/machine.md 7). */
+enum hull_cgroups { HULL_CGROUPS_NONE, HULL_CGROUPS_V1, HULL_CGROUPS_V2 };
+enum hull_cgroups hull_cgroups_probe(void);
+
+/* Parent and children of the processes, seen from the host. */
+struct hull_processes {
+    pid_t keeper;
+    pid_t init;
+    pid_t brain;
+};
+/* From the keeper's pid: its only child is init, init's child "coracle-brain" the brain. 0 =
+ * absent. */
+void hull_processes_find(pid_t keeper, struct hull_processes *ret);
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the hull's files share.
+#ifndef CORACLE_HULL_INTERNAL_H
+#define CORACLE_HULL_INTERNAL_H
+
+#include "hull/hull.h"
+
+/* The keeper's life; never returns. */
+_Noreturn void keeper_run(const struct hull_config *config);
+/* Runs as pid 1 after the id maps are written; never returns. keeper_fd: the brain's end of the
+ * socket. */
+_Noreturn void init_run(const struct hull_config *config, int keeper_fd);
+/* Writes the id maps of pid's new user namespace: sub-ids by newuidmap and newgidmap where the user
+ * has them, else this user alone as root. *ret_is_single tells the second case. */
+MUST_CHECK int idmap_write(pid_t pid, bool *ret_is_single, struct err *err);
+/* Removes cgroups "coracle-<name>" of every hierarchy, deepest first; what is busy stays. */
+void cgroups_remove(const char *name);
+
+#endif

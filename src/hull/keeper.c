@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The keeper: forked by `coracle up`, lives as long as the cluster. It does three things: it waits
+// for init to end, passes SIGTERM on to it, and opens listening sockets in the host's network for
+// the brain.
+#include "hull/internal.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/sched.h>
+
+#define LOG_ROOM "keeper"
+
+enum { REQUEST_BYTES_MAX = 128 };
+
+/* "tcp 127.0.0.1 30080": a socket that listens there, or -1 with errno. */
+static int open_port(const char *request)
+{
+    char protocol[8];
+    char address[INET_ADDRSTRLEN];
+    unsigned port;
+    struct sockaddr_in sin = {.sin_family = AF_INET};
+    if (sscanf(request, "%7s %15s %u", protocol, address, &port) != 3 ||
+        port > 65535 || // NOLINT(cert-err34-c)
+        inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
+        errno = EINVAL;
+        return -1;
+    }
+    bool is_tcp = strcmp(protocol, "tcp") == 0;
+    sin.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1;
+    if (fd >= 0 && is_tcp) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    }
+    if (fd >= 0 && (bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 ||
+                    (is_tcp && listen(fd, SOMAXCONN) < 0))) {
+        int saved = errno;
+        (void)close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* One request, one answer: "0" with the descriptor, or the errno as text. False when the line is
+ * cut. */
+static bool serve(int socket_fd)
+{
+    char request[REQUEST_BYTES_MAX];
+    int unwanted;
+    ssize_t n = fd_recv(socket_fd, request, sizeof request - 1, &unwanted);
+    if (unwanted >= 0) {
+        (void)close(unwanted);
+    }
+    if (n <= 0) {
+        return n < 0 && errno == EAGAIN;
+    }
+    request[n] = '\0';
+    auto_close int fd = open_port(request);
+    char answer[16];
+    int len = snprintf(answer, sizeof answer, "%d", fd < 0 ? errno : 0);
+    struct err err;
+    if (fd_send(socket_fd, (struct str){answer, (size_t)len}, fd, &err) < 0) {
+        log_warn("answer to '%s': %s", request, err.msg);
+    }
+    return true;
+}
+
+/* Clones init into the new namespaces. Returns its pid; in init, never returns. */
+static pid_t clone_init(const struct hull_config *config, int brain_end, int keeper_end)
+{
+    bool is_root = geteuid() == 0;
+    int go[2];
+    if (pipe2(go, O_CLOEXEC) < 0) {
+        return -1;
+    }
+    struct clone_args args = {
+        .flags = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                 CLONE_NEWCGROUP | (is_root ? 0 : CLONE_NEWUSER),
+        .exit_signal = SIGCHLD,
+    };
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0) {
+        char byte;
+        (void)close(go[1]);
+        (void)close(keeper_end);
+        if (read(go[0], &byte, 1) != 1) {
+            _exit(1);
+        }
+        (void)close(go[0]);
+        init_run(config, brain_end);
+    }
+    (void)close(go[0]);
+    struct err err = {0};
+    bool is_single = false;
+    if (pid > 0 && !is_root && idmap_write(pid, &is_single, &err) < 0) {
+        log_error("%s", err.msg);
+        (void)close(go[1]);
+        return -1;
+    }
+    if (is_single) {
+        log_warn(
+            "no sub-ids for this user in /etc/subuid: every file and process of the cluster is "
+            "yours alone, images with other users lose them");
+    }
+    (void)!write(go[1], is_single ? "1" : "n", 1);
+    (void)close(go[1]);
+    return pid;
+}
+
+static int watch_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* True when init is gone. */
+static bool on_signal(int signal_fd, pid_t init)
+{
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            (void)kill(init, SIGTERM);
+        }
+    }
+    return waitpid(init, NULL, WNOHANG) == init;
+}
+
+void keeper_run(const struct hull_config *config)
+{
+    int pair[2] = {-1, -1};
+    (void)prctl(PR_SET_NAME, "coracle-keeper");
+    int signal_fd = watch_signals();
+    if (signal_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        log_error("start: %s", strerror(errno));
+        _exit(1);
+    }
+    pid_t init = clone_init(config, pair[1], pair[0]);
+    if (init < 0) {
+        log_error("make the cluster's namespaces: %s", strerror(errno));
+        _exit(1);
+    }
+    (void)close(pair[1]);
+    (void)close(config->api_fd);
+    (void)close(config->control_fd);
+    (void)close(config->progress_fd);
+    struct pollfd fds[2] = {
+        {.fd = signal_fd, .events = POLLIN},
+        {.fd = pair[0],   .events = POLLIN}
+    };
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR) {
+            break;
+        }
+        if ((fds[0].revents & POLLIN) && on_signal(signal_fd, init)) {
+            break;
+        }
+        if (fds[1].revents != 0 && !serve(pair[0])) {
+            fds[1].fd = -1; /* init holds the other end as long as it lives */
+        }
+    }
+    cgroups_remove(config->name);
+    _exit(0);
+}
+
+int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *err)
+{
+    auto_close int log_fd = open(config->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log_fd < 0) {
+        return err_errno(err, "open '%s'", config->log_path);
+    }
+    pid_t pid = fork();
+    if (pid < 0) {
+        return err_errno(err, "fork");
+    }
+    if (pid == 0) {
+        (void)setsid();
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        (void)dup2(null_fd, STDIN_FILENO);
+        (void)dup2(log_fd, STDOUT_FILENO);
+        (void)dup2(log_fd, STDERR_FILENO);
+        (void)!chdir("/");
+        keeper_run(config);
+    }
+    *ret_keeper = pid;
+    return 0;
+}
+
+int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
+                struct err *err)
+{
+    char text[REQUEST_BYTES_MAX];
+    int n = snprintf(text, sizeof text, "%s %s %u", protocol, address, port);
+    if (fd_send(keeper_fd, (struct str){text, (size_t)n}, -1, err) < 0) {
+        return -1;
+    }
+    int fd = -1;
+    char answer[16];
+    ssize_t got = fd_recv(keeper_fd, answer, sizeof answer - 1, &fd);
+    if (got <= 0) {
+        (void)err_set(err, ERR_IO, "the keeper does not answer");
+        return -1;
+    }
+    answer[got] = '\0';
+    uint64_t code = EIO;
+    if (fd < 0 && str_to_u64(str_of(answer), &code) == 0) {
+        errno = (int)code;
+        (void)err_errno(err, "listen on %s %s:%u", protocol, address, port);
+        err->code = errno == EADDRINUSE ? ERR_EXISTS : err->code;
+    }
+    return fd;
+}
+
+/* First child of pid whose name is comm (any when NULL), or 0. */
+static pid_t child_of(pid_t pid, const char *comm)
+{
+    auto_buf struct buf text;
+    buf_init(&text, 4096);
+    char path[64];
+    struct err err;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    if (pid <= 0 || file_read(AT_FDCWD, path, &text, &err) < 0) {
+        return 0;
+    }
+    struct str rest = str_trim(buf_str(&text));
+    while (rest.p != NULL && rest.n > 0) {
+        uint64_t child;
+        if (str_to_u64(str_cut(&rest, ' '), &child) < 0) {
+            continue;
+        }
+        auto_buf struct buf name;
+        buf_init(&name, 64);
+        (void)snprintf(path, sizeof path, "/proc/%d/comm", (int)child);
+        if (file_read(AT_FDCWD, path, &name, &err) == 0 &&
+            (comm == NULL || str_eq(str_trim(buf_str(&name)), str_of(comm)))) {
+            return (pid_t)child;
+        }
+    }
+    return 0;
+}
+
+void hull_processes_find(pid_t keeper, struct hull_processes *ret)
+{
+    *ret = (struct hull_processes){.keeper = keeper};
+    ret->init = child_of(keeper, "coracle-init");
+    ret->brain = child_of(ret->init, "coracle-brain");
+}
