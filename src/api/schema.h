@@ -20,8 +20,9 @@ enum schema_base {
     SCHEMA_MICRO_TIME, /* RFC 3339, six digits */
     SCHEMA_QUANTITY,   /* text; numbers are accepted and become text */
     SCHEMA_INT_OR_STRING,
-    SCHEMA_ANY, /* raw extension, FieldsV1, JSON: kept as it is */
-    SCHEMA_REF  /* another type */
+    SCHEMA_ANY,     /* raw extension, FieldsV1, JSON: kept as it is */
+    SCHEMA_STRINGS, /* list of strings as the value of a map (UserInfo.extra) */
+    SCHEMA_REF      /* another type */
 };
 enum schema_shape { SCHEMA_ONE, SCHEMA_LIST, SCHEMA_MAP /* string keys */ };
 enum schema_list { SCHEMA_ATOMIC, SCHEMA_SET, SCHEMA_KEYED };
@@ -32,7 +33,8 @@ enum {
     SCHEMA_PATCH_REPLACE = 8,
     SCHEMA_MAP_ATOMIC = 16, /* x-kubernetes-map-type: atomic on this field or on its type */
     SCHEMA_PB_POINTER = 32, /* protobuf presence matters: zero is kept */
-    SCHEMA_PB_INLINE = 64   /* protobuf only: the message's fields belong to the parent */
+    SCHEMA_PB_INLINE = 64   /* protobuf only: the message's fields belong to the parent. Its name
+                               starts with '^'; walkers of JSON skip it */
 };
 
 struct schema_type;
@@ -55,7 +57,7 @@ struct schema_field {
 
 struct schema_type {
     struct str name;                   /* "core.v1.PodSpec" */
-    struct str definition;             /* "io.k8s.api.core.v1.PodSpec" */
+    struct str definition;             /* "io.k8s.api.core.v1.PodSpec"; empty: protobuf only */
     const struct schema_field *fields; /* sorted by name */
     size_t fields_count;
     bool is_map_atomic;
