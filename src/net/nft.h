@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Building nftables batches: the table's frame (chains, sets, rules) and the elements of one
+// service. Every function appends messages to a batch; rule_loader.c decides which and sends them.
+// Part of net/ alone.
+//
+// Table "coracle", family ip:
+//   map eps      address . protocol . port . slot -> endpoint address . port
+//   map sticky   address . protocol . port -> goto the chain of the service's affinity timeout
+//   map affinity address . protocol . port . client -> slot (elements come and time out by rules)
+//   set refused  address . protocol . port without endpoints
+//   set hairpin  endpoint . the same endpoint: a pod that reaches itself needs masquerade
+// Address 0 stands for any local address (node ports).
+#ifndef CORACLE_NET_NFT_H
+#define CORACLE_NET_NFT_H
+
+#include "net/internal.h"
+
+struct nftnl_rule;
+
+/* Messages in one buffer, sent as one transaction. */
+struct nft_batch {
+    char *bytes;
+    size_t used;
+    size_t size;
+    size_t last; /* where the newest message starts */
+    uint32_t seq;
+    uint32_t first_seq;  /* of the message that begins the batch */
+    uint32_t answer_seq; /* of the one that is answered last */
+};
+
+enum {
+    NFT_MESSAGE_MAX = 64 << 10,  /* a message is built only where so much is left */
+    NFT_ELEMENTS_A_MESSAGE = 256 /* 100 bytes each: far below the 64 KiB of an attribute */
+};
+
+void nft_batch_begin(struct nft_batch *batch);
+/* Ends the batch and asks for an answer to its last message. */
+void nft_batch_end(struct nft_batch *batch);
+
+/* Replaces the table by an empty one with all chains, sets and rules. */
+void nft_put_frame(struct nft_batch *batch, const struct ruleset *set);
+/* The two chains (one for node ports) of an affinity timeout and slot class. */
+void nft_put_sticky_chains(struct nft_batch *batch, uint32_t seconds, size_t slot_class);
+
+/* Elements. is_add false deletes. */
+struct nft_slot {
+    uint32_t number;
+    struct rule_endpoint endpoint;
+};
+void nft_put_slots(struct nft_batch *batch, bool is_add, const struct rule_service *service,
+                   const struct nft_slot *slots, size_t count);
+void nft_put_sticky(struct nft_batch *batch, bool is_add, const struct rule_service *service,
+                    size_t slot_class);
+void nft_put_refused(struct nft_batch *batch, bool is_add, const struct rule_service *service);
+void nft_put_hairpins(struct nft_batch *batch, bool is_add, const uint32_t *addresses,
+                      size_t count);
+
+/* Rules, for nft.c; they are in nft_rules.c. */
+void nft_put_rules(struct nft_batch *batch, const struct ruleset *set);
+void nft_put_sticky_rules(struct nft_batch *batch, const char *chain, bool is_node_port,
+                          uint32_t seconds, size_t slot_class);
+/* A message of the batch: build its payload, then nft_message_end. */
+struct nlmsghdr *nft_message(struct nft_batch *batch, int type, int flags);
+void nft_message_end(struct nft_batch *batch, const struct nlmsghdr *msg);
+
+#define NFT_TABLE "coracle"
+
+#endif
