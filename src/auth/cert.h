@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct cert_request {

@@ -187,7 +187,9 @@ void init_run(const struct hull_config *config, int keeper_fd)
     sigset_t set;
     (void)sigfillset(&set);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    (void)sethostname(config->name, strlen(config->name));
+    if (sethostname(config->name, strlen(config->name)) < 0) {
+        log_warn("set the host name, ignoring: %s", strerror(errno));
+    }
     prepare_mounts();
     int progress_fd = config->progress_fd;
     bool is_stopping = false;
