@@ -24,13 +24,15 @@ struct http_request {
     struct http_header *headers;
     size_t headers_count;
     struct str body;
+    int refused; /* not 0: the request could not be read; the gate words this code (400, 413, 431)
+                    with why, and the connection ends after it */
+    struct str why;
     bool has_client_cert;
     struct str cert_name;          /* subject CN of a verified client certificate */
     const struct str *cert_groups; /* its O values */
     size_t cert_groups_count;
     struct str peer;     /* "127.0.0.1:5000" */
     struct arena *arena; /* freed when the exchange is over */
-    void *server_ctx;
     struct http_exchange *exchange;
 };
 struct str http_header(const struct http_request *request, struct str name); /* first, or empty */
@@ -38,8 +40,10 @@ struct str http_header(const struct http_request *request, struct str name); /* 
  * absent. */
 bool http_query(const struct http_request *request, struct str name, size_t index, struct str *ret);
 
-/* One request and its answer. Ends by http_reply or http_stream_end; when the client goes first,
- * closed is called once and nothing may be sent any more. */
+/* One request and its answer. Always ended by its holder: http_reply, http_stream_end or
+ * http_raw_close; x and the request are invalid afterwards. When the client goes first, closed is
+ * called once; what is sent from then on is dropped, and the exchange still has to be ended (from
+ * inside closed or later), so that work on its way keeps its arena. */
 struct http_exchange;
 void http_reply(struct http_exchange *x, int code, const struct http_header *headers, size_t count,
                 struct str body);
@@ -51,6 +55,7 @@ void http_stream_end(struct http_exchange *x);
 /* Bytes waiting to be sent; drained(ctx) is called when it falls to 0 after having been over
  * STREAM_BACKLOG_MAX. */
 size_t http_backlog(const struct http_exchange *x);
+bool http_is_gone(const struct http_exchange *x); /* the client went */
 void http_on_drained(struct http_exchange *x, void (*drained)(void *ctx), void *ctx);
 void http_on_closed(struct http_exchange *x, void (*closed)(void *ctx), void *ctx);
 /* Answers 101 with these headers and hands the connection over: bytes(ctx, …) gets what arrives,
