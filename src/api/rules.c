@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/rules.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+enum { NAME_PART_MAX = 63, PORT_NAME_MAX = 15, PORT_NUMBER_MAX = 65535 };
+
+static const char text_label[] =
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must "
+    "start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
+    "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
+static bool is_lower(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_alnum(char c)
+{
+    return is_lower(c) || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_label_form(struct str s)
+{
+    if (s.n == 0 || !is_lower(s.p[0]) || !is_lower(s.p[s.n - 1])) {
+        return false;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_lower(s.p[i]) && s.p[i] != '-') {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct str rule_dns_label(struct str name)
+{
+    if (name.n > LABEL_LEN_MAX) {
+        return S("must be no more than 63 characters");
+    }
+    return is_label_form(name) ? S("") : str_of(text_label);
+}
+
+struct str rule_dns_label_1035(struct str name)
+{
+    if (name.n > LABEL_LEN_MAX) {
+        return S("must be no more than 63 characters");
+    }
+    return is_label_form(name) && name.p[0] >= 'a'
+               ? S("")
+               : S("a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+                   "start "
+                   "with an alphabetic character, and end with an alphanumeric character (e.g. "
+                   "'my-name',  or 'abc-123', regex used for validation is "
+                   "'[a-z]([-a-z0-9]*[a-z0-9])?')");
+}
+
+struct str rule_dns_subdomain(struct str name)
+{
+    if (name.n > NAME_LEN_MAX) {
+        return S("must be no more than 253 characters");
+    }
+    struct str rest = name;
+    bool is_good = name.n > 0;
+    while (is_good && rest.p != NULL) {
+        is_good = is_label_form(str_cut(&rest, '.'));
+    }
+    return is_good
+               ? S("")
+               : S("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
+                   "characters, '-' or '.', and must start and end with an alphanumeric character "
+                   "(e.g. 'example.com', regex used for validation is "
+                   "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
+}
+
+static bool is_name_form(struct str s)
+{
+    if (s.n == 0 || !is_alnum(s.p[0]) || !is_alnum(s.p[s.n - 1])) {
+        return false;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '_' && s.p[i] != '.') {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct str rule_qualified_name(struct str name)
+{
+    ptrdiff_t slash = str_find(name, '/');
+    struct str part = slash < 0 ? name : str_sub(name, (size_t)slash + 1, name.n);
+    if (slash == 0) {
+        return S("prefix part must be non-empty");
+    }
+    if (slash > 0 && rule_dns_subdomain(str_sub(name, 0, (size_t)slash)).n > 0) {
+        return S(
+            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
+            "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
+            "'example.com', regex used for validation is "
+            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
+    }
+    if (part.n == 0) {
+        return S("name part must be non-empty");
+    }
+    if (part.n > NAME_PART_MAX) {
+        return S("name part must be no more than 63 characters");
+    }
+    return is_name_form(part)
+               ? S("")
+               : S("name part must consist of alphanumeric characters, '-', '_' or '.', and "
+                   "must start and end with an alphanumeric character (e.g. 'MyName',  or "
+                   "'my.name',  or '123-abc', regex used for validation is "
+                   "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
+}
+
+struct str rule_label_value(struct str value)
+{
+    if (value.n > LABEL_LEN_MAX) {
+        return S("must be no more than 63 characters");
+    }
+    return value.n == 0 || is_name_form(value)
+               ? S("")
+               : S("a valid label must be an empty string or consist of alphanumeric characters, "
+                   "'-', '_' "
+                   "or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', "
+                   " or "
+                   "'my_value',  or '12345', regex used for validation is "
+                   "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
+}
+
+struct str rule_path_segment(struct str name)
+{
+    if (str_eq(name, S("."))) {
+        return S("may not be '.'");
+    }
+    if (str_eq(name, S(".."))) {
+        return S("may not be '..'");
+    }
+    if (str_find(name, '/') >= 0) {
+        return S("may not contain '/'");
+    }
+    return str_find(name, '%') >= 0 ? S("may not contain '%'") : S("");
+}
+
+struct str rule_env_name(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] < ' ' || name.p[i] > '~' || name.p[i] == '=') {
+            return S(
+                "a valid environment variable name must consist only of printable ASCII characters "
+                "other than '='");
+        }
+    }
+    return S("");
+}
+
+struct str rule_port_name(struct str name)
+{
+    bool has_letter = false;
+    bool is_good = name.n > 0 && name.p[0] != '-' && name.p[name.n - 1] != '-';
+    if (name.n > PORT_NAME_MAX) {
+        return S("must be no more than 15 characters");
+    }
+    for (size_t i = 0; i < name.n; i++) {
+        has_letter = has_letter || (name.p[i] >= 'a' && name.p[i] <= 'z');
+        is_good = is_good && (is_lower(name.p[i]) || name.p[i] == '-');
+        if (i > 0 && name.p[i] == '-' && name.p[i - 1] == '-') {
+            return S("must not contain consecutive hyphens");
+        }
+    }
+    if (!is_good) {
+        return S("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+    }
+    return has_letter ? S("") : S("must contain at least one letter (a-z)");
+}
+
+void check_rule(struct str wrong, struct str path, const struct val *value, struct causes *causes)
+{
+    if (wrong.n > 0) {
+        cause_add(causes, CAUSE_INVALID, path, value, wrong);
+    }
+}
+
+void check_port(const struct val *v, struct str path, struct causes *causes)
+{
+    int64_t port = val_number(v, 0);
+    if (port < 1 || port > PORT_NUMBER_MAX) {
+        cause_add(causes, CAUSE_INVALID, path, v, S("must be between 1 and 65535, inclusive"));
+    }
+}
+
+void check_not_negative(const struct val *v, struct str path, struct causes *causes)
+{
+    if (val_number(v, 0) < 0) {
+        cause_add(causes, CAUSE_INVALID, path, v, S("must be greater than or equal to 0"));
+    }
+}
+
+static void check_enum(const struct schema_field *f, const struct val *v, struct str path,
+                       struct causes *causes)
+{
+    struct str text = val_text(v);
+    for (size_t i = 0; i < f->values_count; i++) {
+        if (str_eq(text, f->values[i])) {
+            return;
+        }
+    }
+    if (val_is(v, VAL_STR) && text.n > 0) {
+        cause_add_unsupported(causes, path, v, f->values, f->values_count);
+    }
+}
+
+/* The tree was decoded by its schema: its depth is capped (DOC_DEPTH_MAX). */
+static void check_field(const struct schema_field *f, const struct val *v,
+                        struct str path, // NOLINT(misc-no-recursion)
+                        struct causes *causes)
+{
+    bool has_enum = f->values_count > 0 && f->base == SCHEMA_STRING;
+    if (!has_enum && f->ref == NULL) {
+        return;
+    }
+    if (f->shape == SCHEMA_ONE) {
+        if (has_enum) {
+            check_enum(f, v, path, causes);
+        } else {
+            check_enums(f->ref, v, path, causes);
+        }
+        return;
+    }
+    for (size_t i = 0; i < val_count(v); i++) {
+        bool is_list = f->shape == SCHEMA_LIST;
+        struct str at = is_list ? arena_fmt(causes->arena, STR_FMT "[%zu]", STR_ARG(path), i)
+                                : arena_fmt(causes->arena, STR_FMT "[" STR_FMT "]", STR_ARG(path),
+                                            STR_ARG(v->members[i].key));
+        const struct val *item = is_list ? &v->items[i] : &v->members[i].val;
+        if (has_enum) {
+            check_enum(f, item, at, causes);
+        } else {
+            check_enums(f->ref, item, at, causes);
+        }
+    }
+}
+
+void check_enums(const struct schema_type *type, const struct val *v,
+                 struct str path, // NOLINT(misc-no-recursion)
+                 struct causes *causes)
+{
+    for (size_t i = 0; type != NULL && val_is(v, VAL_MAP) && i < val_count(v); i++) {
+        const struct member *m = &v->members[i];
+        const struct schema_field *f = schema_field(type, m->key);
+        if (f != NULL) {
+            check_field(f, &m->val,
+                        path.n == 0 ? m->key
+                                    : arena_fmt(causes->arena, STR_FMT "." STR_FMT, STR_ARG(path),
+                                                STR_ARG(m->key)),
+                        causes);
+        }
+    }
+}
+
+void check_labels(const struct val *labels, struct str path, struct causes *causes)
+{
+    for (size_t i = 0; i < val_count(labels); i++) {
+        const struct member *m = &labels->members[i];
+        struct val key = val_str(m->key);
+        check_rule(rule_qualified_name(m->key), path, &key, causes);
+        check_rule(rule_label_value(val_text(&m->val)), path, &m->val, causes);
+    }
+}
+
+void check_label_selector(const struct val *selector, struct str path, struct causes *causes)
+{
+    static const struct str operators[] = {
+        {"In",           2 },
+        {"NotIn",        5 },
+        {"Exists",       6 },
+        {"DoesNotExist", 12}
+    };
+    struct arena *a = causes->arena;
+    check_labels(val_get(selector, S("matchLabels")),
+                 arena_fmt(a, STR_FMT ".matchLabels", STR_ARG(path)), causes);
+    const struct val *list = val_get(selector, S("matchExpressions"));
+    for (size_t i = 0; i < val_count(list); i++) {
+        const struct val *e = val_at(list, i);
+        struct str at = arena_fmt(a, STR_FMT ".matchExpressions[%zu]", STR_ARG(path), i);
+        struct str op = val_text_at(e, "operator");
+        size_t values = val_count(val_get(e, S("values")));
+        size_t row = 0;
+        while (row < ARRAY_LEN(operators) && !str_eq(op, operators[row])) {
+            row++;
+        }
+        if (row == ARRAY_LEN(operators)) {
+            cause_add(causes, CAUSE_INVALID, arena_fmt(a, STR_FMT ".operator", STR_ARG(at)),
+                      val_get(e, S("operator")), S("not a valid selector operator"));
+        } else if (row < 2 && values == 0) {
+            cause_add(causes, CAUSE_REQUIRED, arena_fmt(a, STR_FMT ".values", STR_ARG(at)), NULL,
+                      S("must be specified when `operator` is 'In' or 'NotIn'"));
+        } else if (row >= 2 && values > 0) {
+            cause_add(causes, CAUSE_FORBIDDEN, arena_fmt(a, STR_FMT ".values", STR_ARG(at)), NULL,
+                      S("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+        }
+        check_rule(rule_qualified_name(val_text_at(e, "key")),
+                   arena_fmt(a, STR_FMT ".key", STR_ARG(at)), val_get(e, S("key")), causes);
+    }
+}
