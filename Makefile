@@ -3,6 +3,7 @@
 #   make deps       install what build and run need (Debian packages)
 #   make test       everything that proves it: checks, units, simulation, end to end
 #   make demo       the story, on your screen
+.DEFAULT_GOAL := all
 FLAVOUR ?= release
 B       := build/$(FLAVOUR)
 V       ?= 0

@@ -27,7 +27,7 @@ static bool wait_for_end(int pidfd, int seconds)
 }
 
 /* EXIT_OK when nothing of the cluster runs any more. */
-static int stop(struct cli *cli, pid_t keeper)
+static int stop(pid_t keeper)
 {
     auto_close int pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
     struct hull_processes processes;
@@ -61,7 +61,7 @@ int cmd_down(struct cli *cli)
         return EXIT_NOT_RUNNING;
     }
     usec started = clock_system()->mono(NULL);
-    int r = stop(cli, keeper);
+    int r = stop(keeper);
     if (r == EXIT_OK) {
         (void)printf("cluster '" STR_FMT
                      "' stopped in %.1f s; `coracle up` starts it again with all it had\n",
@@ -106,7 +106,7 @@ int cmd_delete(struct cli *cli)
         return EXIT_FAILED;
     }
     pid_t keeper = cluster_keeper(cli);
-    if (keeper > 0 && stop(cli, keeper) != EXIT_OK) {
+    if (keeper > 0 && stop(keeper) != EXIT_OK) {
         return EXIT_FAILED;
     }
     if (kubeconfig_remove(cli, &err) < 0) {

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Services: cluster IPs and node ports are allocated at admission from what the store's head holds
+// (spec/node.md 7.1), so two services never get the same one and nothing has to be kept beside.
+// Dynamic allocation starts above the band that is left for static requests.
+#include "api/strategy.h"
+
+#include "api/api.h"
+#include "api/rules.h"
+#include "base/mem.h"
+
+enum {
+    NODE_PORT_FIRST = 30000,
+    NODE_PORT_LAST = 32767,
+    NODE_PORT_STATIC_BAND = 86, /* min(max(16, size / 32), 128) */
+    AFFINITY_SECONDS_DEFAULT = 10800,
+    AFFINITY_SECONDS_MAX = 86400,
+    STATIC_BAND_MIN = 16,
+    STATIC_BAND_MAX = 256
+};
+
+static struct str type_of(const struct val *obj)
+{
+    return val_text_at(obj, "spec.type");
+}
+
+static bool is_type(const struct val *obj, const char *type)
+{
+    return str_eq(type_of(obj), str_of(type));
+}
+
+static bool has_node_ports(const struct val *obj)
+{
+    return is_type(obj, "NodePort") ||
+           (is_type(obj, "LoadBalancer") &&
+            (val_path(obj, "spec.allocateLoadBalancerNodePorts") == NULL ||
+             val_true_at(obj, "spec.allocateLoadBalancerNodePorts")));
+}
+
+static void default_text(struct arena *arena, struct val *map, struct str key, struct str text)
+{
+    if (val_text(val_get(map, key)).n == 0) {
+        (void)val_set(arena, map, key, val_str(text));
+    }
+}
+
+static void service_defaults(struct arena *arena, struct val *obj)
+{
+    struct val *spec = val_need_map(arena, obj, S("spec"));
+    default_text(arena, spec, S("type"), S("ClusterIP"));
+    default_text(arena, spec, S("sessionAffinity"), S("None"));
+    if (str_eq(val_text_at(spec, "sessionAffinity"), S("ClientIP")) &&
+        val_path(spec, "sessionAffinityConfig.clientIP.timeoutSeconds") == NULL) {
+        (void)val_set_path(arena, spec, "sessionAffinityConfig.clientIP.timeoutSeconds",
+                           val_int(AFFINITY_SECONDS_DEFAULT));
+    }
+    struct val *ports = val_slot(spec, S("ports"));
+    for (size_t i = 0; i < val_count(ports); i++) {
+        struct val *port = &ports->items[i];
+        default_text(arena, port, S("protocol"), S("TCP"));
+        const struct val *target = val_get(port, S("targetPort"));
+        if (target == NULL || (val_is(target, VAL_INT) && target->i == 0) ||
+            (val_is(target, VAL_STR) && target->n == 0)) {
+            (void)val_set(arena, port, S("targetPort"), val_int(val_number_at(port, "port", 0)));
+        }
+    }
+    if (is_type(obj, "ExternalName")) {
+        return;
+    }
+    default_text(arena, spec, S("internalTrafficPolicy"), S("Cluster"));
+    if (is_type(obj, "NodePort") || is_type(obj, "LoadBalancer")) {
+        default_text(arena, spec, S("externalTrafficPolicy"), S("Cluster"));
+    }
+    if (is_type(obj, "LoadBalancer") && val_get(spec, S("allocateLoadBalancerNodePorts")) == NULL) {
+        (void)val_set(arena, spec, S("allocateLoadBalancerNodePorts"), val_bool(true));
+    }
+}
+
+static void drop_node_ports(struct val *spec)
+{
+    struct val *ports = val_slot(spec, S("ports"));
+    for (size_t i = 0; i < val_count(ports); i++) {
+        (void)val_remove(&ports->items[i], S("nodePort"));
+    }
+}
+
+/* What was allocated stays with an update that doesn't mention it. */
+static void keep_allocated(struct arena *arena, struct val *obj, const struct val *old)
+{
+    struct val *spec = val_need_map(arena, obj, S("spec"));
+    static const struct str fields[] = {
+        {"clusterIP",      9 },
+        {"clusterIPs",     10},
+        {"ipFamilies",     10},
+        {"ipFamilyPolicy", 14}
+    };
+    bool was_external = is_type(old, "ExternalName");
+    bool is_external = is_type(obj, "ExternalName");
+    for (size_t i = 0; i < ARRAY_LEN(fields) && !was_external && !is_external; i++) {
+        const struct val *before = val_get(val_get(old, S("spec")), fields[i]);
+        const struct val *now = val_get(spec, fields[i]);
+        if (before != NULL && (val_count(now) == 0 && val_text(now).n == 0)) {
+            (void)val_set(arena, spec, fields[i], val_copy(arena, before));
+        }
+    }
+    if (!has_node_ports(obj)) {
+        drop_node_ports(spec);
+        return;
+    }
+    struct val *ports = val_slot(spec, S("ports"));
+    const struct val *before = val_path(old, "spec.ports");
+    for (size_t i = 0; i < val_count(ports); i++) {
+        for (size_t k = 0; k < val_count(before); k++) {
+            const struct val *b = val_at(before, k);
+            bool is_same =
+                val_number_at(b, "port", 0) == val_number_at(&ports->items[i], "port", 0) &&
+                str_eq(val_text_at(b, "protocol"), val_text_at(&ports->items[i], "protocol"));
+            int64_t number = val_number_at(b, "nodePort", 0);
+            if (is_same && number != 0 && val_number_at(&ports->items[i], "nodePort", 0) == 0) {
+                (void)val_set(arena, &ports->items[i], S("nodePort"), val_int(number));
+            }
+        }
+    }
+}
+
+static void service_prepare(struct arena *arena, struct val *obj, const struct val *old,
+                            struct str subresource)
+{
+    if (old == NULL) {
+        struct val status = val_map();
+        (void)val_set(arena, &status, S("loadBalancer"), val_map());
+        (void)val_set(arena, obj, S("status"), status);
+        return;
+    }
+    bool is_status = str_eq(subresource, S("status"));
+    struct str kept = is_status ? S("spec") : S("status");
+    const struct val *before = val_get(old, kept);
+    if (before != NULL) {
+        (void)val_set(arena, obj, kept, val_copy(arena, before));
+    }
+    if (!is_status) {
+        keep_allocated(arena, obj, old);
+    }
+}
+
+static uint32_t parse_ip(struct str text)
+{
+    uint32_t address = 0;
+    struct str rest = text;
+    for (int i = 0; i < 4; i++) {
+        uint64_t part;
+        if (rest.p == NULL || str_to_u64(str_cut(&rest, '.'), &part) < 0 || part > 255) {
+            return 0;
+        }
+        address = address << 8 | (uint32_t)part;
+    }
+    return rest.p == NULL ? address : 0;
+}
+
+static struct str format_ip(struct arena *arena, uint32_t a)
+{
+    return arena_fmt(arena, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
+}
+
+struct services {
+    const struct val **list;
+    size_t count;
+    const struct val *self; /* of this name: its own allocations don't clash */
+};
+
+static bool is_ip_taken(const struct services *all, struct str ip)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->list[i] != all->self && str_eq(val_text_at(all->list[i], "spec.clusterIP"), ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t service_band(const struct api_config *config, uint32_t *ret_size)
+{
+    uint32_t size = UINT32_C(1) << (32 - config->service_prefix);
+    uint32_t band = size / 16;
+    band = band < STATIC_BAND_MIN   ? STATIC_BAND_MIN
+           : band > STATIC_BAND_MAX ? STATIC_BAND_MAX
+                                    : band;
+    *ret_size = size;
+    return band;
+}
+
+/* A random start above the static band, then the next free one. */
+static struct str pick_ip(struct admission *a, const struct services *all)
+{
+    const struct api_config *config = api_config(a->api);
+    uint32_t size;
+    uint32_t band = service_band(config, &size);
+    uint32_t span = size - band - 1;
+    uint32_t start = (uint32_t)rng_below(config->rng, span);
+    for (uint32_t i = 0; i < span; i++) {
+        struct str ip = format_ip(a->arena, config->service_cidr + band + (start + i) % span);
+        if (!is_ip_taken(all, ip)) {
+            return ip;
+        }
+    }
+    return S("");
+}
+
+static void refuse_ip(struct admission *a, const struct val *ips, struct str why)
+{
+    cause_add(a->causes, CAUSE_INVALID, S("spec.clusterIPs"), ips, why);
+}
+
+static void check_static_ip(struct admission *a, const struct services *all, struct str ip,
+                            const struct val *ips)
+{
+    const struct api_config *config = api_config(a->api);
+    uint32_t size;
+    (void)service_band(config, &size);
+    uint32_t address = parse_ip(ip);
+    if (address == 0) {
+        cause_add(a->causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), val_at(ips, 0),
+                  S("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+    } else if (address <= config->service_cidr || address - config->service_cidr >= size - 1) {
+        refuse_ip(a, ips,
+                  arena_fmt(a->arena,
+                            "failed to allocate IP " STR_FMT ": the provided IP (" STR_FMT
+                            ") is not in the valid range. The range of valid IPs is " STR_FMT "/%d",
+                            STR_ARG(ip), STR_ARG(ip),
+                            STR_ARG(format_ip(a->arena, config->service_cidr)),
+                            config->service_prefix));
+    } else if (is_ip_taken(all, ip)) {
+        refuse_ip(a, ips,
+                  arena_fmt(a->arena,
+                            "failed to allocate IP " STR_FMT ": provided IP is already allocated",
+                            STR_ARG(ip)));
+    }
+}
+
+static void admit_ip(struct admission *a, struct val *spec, const struct services *all)
+{
+    struct str ip = val_text_at(spec, "clusterIP");
+    ip = ip.n > 0 ? ip : val_text_at(spec, "clusterIPs.0");
+    bool is_wanted = ip.n > 0;
+    if (!is_wanted) {
+        ip = pick_ip(a, all);
+        if (ip.n == 0) {
+            refuse_ip(a, NULL, S("failed to allocate a serviceIP: range is full"));
+            return;
+        }
+    }
+    (void)val_set(a->arena, spec, S("clusterIP"), val_str(ip));
+    if (val_count(val_get(spec, S("clusterIPs"))) == 0) {
+        (void)val_push(a->arena, val_need_list(a->arena, spec, S("clusterIPs")), val_str(ip));
+    }
+    if (val_count(val_get(spec, S("ipFamilies"))) == 0) {
+        (void)val_push(a->arena, val_need_list(a->arena, spec, S("ipFamilies")),
+                       val_str(S("IPv4")));
+    }
+    default_text(a->arena, spec, S("ipFamilyPolicy"), S("SingleStack"));
+    if (is_wanted && !str_eq(ip, S("None"))) {
+        check_static_ip(a, all, ip, val_get(spec, S("clusterIPs")));
+    }
+}
+
+static bool is_port_taken(const struct services *all, int64_t number)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct val *ports =
+            all->list[i] == all->self ? NULL : val_path(all->list[i], "spec.ports");
+        for (size_t k = 0; k < val_count(ports); k++) {
+            if (val_number_at(val_at(ports, k), "nodePort", 0) == number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The same number may serve TCP and UDP inside one service; ports before `i` are settled. */
+static bool is_used_here(const struct val *ports, size_t count, size_t i, int64_t number)
+{
+    for (size_t k = 0; k < count; k++) {
+        if (k != i && val_number_at(val_at(ports, k), "nodePort", 0) == number &&
+            str_eq(val_text_at(val_at(ports, k), "protocol"),
+                   val_text_at(val_at(ports, i), "protocol"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t pick_port(struct admission *a, const struct services *all, const struct val *ports,
+                         size_t i)
+{
+    int64_t first = NODE_PORT_FIRST + NODE_PORT_STATIC_BAND;
+    int64_t span = NODE_PORT_LAST - first + 1;
+    int64_t start = (int64_t)rng_below(api_config(a->api)->rng, (uint64_t)span);
+    for (int64_t k = 0; k < span; k++) {
+        int64_t number = first + (start + k) % span;
+        if (!is_port_taken(all, number) && !is_used_here(ports, val_count(ports), i, number)) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+static void admit_node_port(struct admission *a, struct val *ports, size_t i,
+                            const struct services *all)
+{
+    struct str path = arena_fmt(a->arena, "spec.ports[%zu].nodePort", i);
+    const struct val *asked = val_get(&ports->items[i], S("nodePort"));
+    int64_t number = val_number(asked, 0);
+    if (number == 0) {
+        number = pick_port(a, all, ports, i);
+        (void)val_set(a->arena, &ports->items[i], S("nodePort"), val_int(number));
+    } else if (number < NODE_PORT_FIRST || number > NODE_PORT_LAST) {
+        cause_add(
+            a->causes, CAUSE_INVALID, path, asked,
+            S("provided port is not in the valid range. The range of valid ports is 30000-32767"));
+    } else if (is_port_taken(all, number) || is_used_here(ports, i, i, number)) {
+        cause_add(a->causes, CAUSE_INVALID, path, asked, S("provided port is already allocated"));
+    }
+}
+
+static void service_admit(struct admission *a, struct val *obj)
+{
+    if (str_eq(a->subresource, S("status")) || is_type(obj, "ExternalName")) {
+        return;
+    }
+    struct val *spec = val_need_map(a->arena, obj, S("spec"));
+    struct services all = {0};
+    api_peek_list(a->api, kind_of(KIND_SERVICE), S(""), a->arena, &all.list, &all.count);
+    all.self = a->old == NULL ? NULL
+                              : api_peek(a->api, kind_of(KIND_SERVICE), a->ns,
+                                         val_text_at(a->old, "metadata.name"));
+    admit_ip(a, spec, &all);
+    struct val *ports = val_slot(spec, S("ports"));
+    for (size_t i = 0; has_node_ports(obj) && i < val_count(ports); i++) {
+        admit_node_port(a, ports, i, &all);
+    }
+}
+
+static void validate_ports(const struct val *obj, struct causes *causes)
+{
+    const struct val *ports = val_path(obj, "spec.ports");
+    bool is_headless = str_eq(val_text_at(obj, "spec.clusterIP"), S("None"));
+    struct arena *a = causes->arena;
+    if (val_count(ports) == 0 && !is_headless && !is_type(obj, "ExternalName")) {
+        cause_add(causes, CAUSE_REQUIRED, S("spec.ports"), NULL, S(""));
+    }
+    for (size_t i = 0; i < val_count(ports); i++) {
+        const struct val *port = val_at(ports, i);
+        struct str at = arena_fmt(a, "spec.ports[%zu]", i);
+        const struct val *name = val_get(port, S("name"));
+        if (val_text(name).n == 0 && val_count(ports) > 1) {
+            cause_add(causes, CAUSE_REQUIRED, arena_fmt(a, STR_FMT ".name", STR_ARG(at)), NULL,
+                      S(""));
+        } else if (val_text(name).n > 0) {
+            check_rule(rule_dns_label(val_text(name)), arena_fmt(a, STR_FMT ".name", STR_ARG(at)),
+                       name, causes);
+        }
+        check_port(val_get(port, S("port")), arena_fmt(a, STR_FMT ".port", STR_ARG(at)), causes);
+        const struct val *target = val_get(port, S("targetPort"));
+        if (val_is(target, VAL_INT)) {
+            check_port(target, arena_fmt(a, STR_FMT ".targetPort", STR_ARG(at)), causes);
+        } else if (target != NULL) {
+            check_rule(rule_port_name(val_text(target)),
+                       arena_fmt(a, STR_FMT ".targetPort", STR_ARG(at)), target, causes);
+        }
+        for (size_t k = 0; k < i; k++) {
+            const struct val *other = val_at(ports, k);
+            if (val_text(name).n > 0 && str_eq(val_text_at(other, "name"), val_text(name))) {
+                cause_add(causes, CAUSE_DUPLICATE, arena_fmt(a, STR_FMT ".name", STR_ARG(at)), name,
+                          S(""));
+            }
+            if (val_number_at(other, "port", 0) == val_number_at(port, "port", 0) &&
+                str_eq(val_text_at(other, "protocol"), val_text_at(port, "protocol"))) {
+                cause_add(causes, CAUSE_DUPLICATE, at, port, S(""));
+            }
+        }
+    }
+}
+
+static void service_validate(const struct val *obj, struct causes *causes)
+{
+    const struct val *spec = val_get(obj, S("spec"));
+    check_enums(schema_find(S("core.v1.ServiceSpec")), spec, S("spec"), causes);
+    validate_ports(obj, causes);
+    check_labels(val_get(spec, S("selector")), S("spec.selector"), causes);
+    if (is_type(obj, "ExternalName")) {
+        const struct val *name = val_get(spec, S("externalName"));
+        if (val_text_at(spec, "clusterIP").n > 0 &&
+            !str_eq(val_text_at(spec, "clusterIP"), S("None"))) {
+            cause_add(causes, CAUSE_FORBIDDEN, S("spec.clusterIPs"), NULL,
+                      S("may not be set when `type` is 'ExternalName'"));
+        }
+        if (val_text(name).n == 0) {
+            cause_add(causes, CAUSE_REQUIRED, S("spec.externalName"), NULL, S(""));
+        } else {
+            check_rule(rule_dns_subdomain(val_text(name)), S("spec.externalName"), name, causes);
+        }
+    }
+    if (has_node_ports(obj) && str_eq(val_text_at(spec, "clusterIP"), S("None"))) {
+        cause_add(causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), val_get(spec, S("clusterIP")),
+                  arena_fmt(causes->arena, "may not be set to 'None' for " STR_FMT " services",
+                            STR_ARG(type_of(obj))));
+    }
+    int64_t seconds = val_number_at(spec, "sessionAffinityConfig.clientIP.timeoutSeconds", 1);
+    if (seconds < 1 || seconds > AFFINITY_SECONDS_MAX) {
+        cause_add(causes, CAUSE_INVALID, S("spec.sessionAffinityConfig.clientIP.timeoutSeconds"),
+                  val_path(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"),
+                  S("must be greater than 0 and less than 86400"));
+    }
+}
+
+static void service_validate_update(const struct val *obj, const struct val *old,
+                                    struct causes *causes)
+{
+    bool changes_external = is_type(obj, "ExternalName") != is_type(old, "ExternalName");
+    const struct val *ip = val_path(obj, "spec.clusterIP");
+    struct str before = val_text_at(old, "spec.clusterIP");
+    if (!changes_external && before.n > 0 && !str_eq(val_text(ip), before)) {
+        cause_add(causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), val_path(obj, "spec.clusterIPs"),
+                  S("may not change once set"));
+    }
+}
+
+static bool service_field(struct arena *arena, const struct val *obj, struct str path,
+                          struct str *ret)
+{
+    (void)arena;
+    bool is_ip = str_eq(path, S("spec.clusterIP"));
+    if (!is_ip && !str_eq(path, S("spec.type"))) {
+        return false;
+    }
+    *ret = is_ip ? val_text_at(obj, "spec.clusterIP") : type_of(obj);
+    return true;
+}
+
+static struct str service_check_name(struct str name, bool is_prefix)
+{
+    if (is_prefix && name.n > 0 && name.p[name.n - 1] == '-') {
+        name.n--;
+    }
+    return rule_dns_label_1035(name);
+}
+
+const struct strategy strategy_service = {
+    .defaults = service_defaults,
+    .prepare = service_prepare,
+    .admit = service_admit,
+    .validate = service_validate,
+    .validate_update = service_validate_update,
+    .check_name = service_check_name,
+    .field = service_field,
+};
