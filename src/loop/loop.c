@@ -138,6 +138,17 @@ void loop_on_turn_end(struct loop *loop, void (*fn)(void *ctx), void *ctx)
     loop->hooks[loop->hooks_count++] = (struct call){fn, ctx};
 }
 
+void loop_off_turn_end(struct loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < loop->hooks_count; i++) {
+        if (loop->hooks[i].fn != fn || loop->hooks[i].ctx != ctx) {
+            loop->hooks[kept++] = loop->hooks[i];
+        }
+    }
+    loop->hooks_count = kept;
+}
+
 void loop_run_hooks(struct loop *loop)
 {
     for (size_t i = 0; i < loop->hooks_count; i++) {

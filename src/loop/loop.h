@@ -68,8 +68,9 @@ void io_stop(struct io *io);            /* NULL is fine; frees io; fd may be clo
 
 /* Calls fn later in this turn (step 6), in order of the calls. */
 void loop_defer(struct loop *loop, void (*fn)(void *ctx), void *ctx);
-/* Calls fn in step 1 of each turn, for good. */
+/* Calls fn in step 1 of each turn, until loop_off_turn_end with the same fn and ctx. */
 void loop_on_turn_end(struct loop *loop, void (*fn)(void *ctx), void *ctx);
+void loop_off_turn_end(struct loop *loop, void (*fn)(void *ctx), void *ctx);
 
 /* Runs work(ctx) on a pool thread, then done(ctx) on the loop. work touches nothing the loop owns.
  */

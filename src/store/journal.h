@@ -36,7 +36,16 @@ struct journal {
 
 /* In memory, for tests and simulation. */
 struct journal *journal_open_memory(void);
-/* SQLite in WAL mode with synchronous=FULL at path (made when absent, mode 0600). */
+/* A disk made of memory that outlives the journals opened on it (one at a time): restarts and
+ * failing writes for tests and simulation. */
+struct journal_disk;
+struct journal_disk *journal_disk_new(void);
+void journal_disk_free(struct journal_disk *disk);
+/* The next appends_count appends fail with ERR_IO and change nothing. */
+void journal_disk_fail(struct journal_disk *disk, unsigned appends_count);
+struct journal *journal_open_disk(struct journal_disk *disk);
+/* SQLite in WAL mode with synchronous=FULL at path (made when absent, mode 0600), locked against
+ * other processes while open. NULL with ERR_CORRUPT, ERR_CONFLICT (in use) or ERR_IO. */
 struct journal *journal_open_sqlite(const char *path, struct err *err);
 
 #endif

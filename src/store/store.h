@@ -56,7 +56,7 @@ struct object *object_new(struct str key, uint64_t rev, const struct val *root);
 struct store *store_open(struct loop *loop, struct journal *journal, struct err *err);
 /* Waits for nothing: commit first (store_flush) what must survive. */
 void store_close(struct store *store);
-/* Blocks until every proposal so far is durable and completed. */
+/* Blocks until every proposal so far is durable and completed. Not from a done callback. */
 void store_flush(struct store *store);
 
 uint64_t store_rev(const struct store *store); /* last committed revision */

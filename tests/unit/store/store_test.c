@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The store's invariants over each journal, on the virtual loop.
+#include "test.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "data/json.h"
+#include "store/journal.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct world {
+    struct loop *loop;
+    struct journal_disk *disk; /* NULL: SQLite at path */
+    char dir[32];
+    char *path;
+    struct store *store;
+    struct arena *arena;
+    struct buf log; /* what done callbacks saw */
+    unsigned wakes_count;
+};
+
+static void world_open(struct world *w)
+{
+    struct err err = {0};
+    struct journal *journal =
+        w->disk != NULL ? journal_open_disk(w->disk) : journal_open_sqlite(w->path, &err);
+    EXPECT_OK(journal == NULL ? err.code : 0);
+    w->store = store_open(w->loop, journal, &err);
+    EXPECT_OK(w->store == NULL ? err.code : 0);
+}
+
+static void settle(struct world *w)
+{
+    while (loop_turn(w->loop)) {
+    }
+}
+
+static void world_restart(struct world *w)
+{
+    store_close(w->store);
+    settle(w);
+    world_open(w);
+}
+
+static void world_init(struct world *w, bool is_sqlite)
+{
+    *w = (struct world){.loop = loop_new_virtual(0), .arena = arena_new(64 << 20)};
+    buf_init(&w->log, 1 << 20);
+    if (is_sqlite) {
+        memcpy(w->dir, "/tmp/store-test-XXXXXX", sizeof "/tmp/store-test-XXXXXX");
+        EXPECT(mkdtemp(w->dir) != NULL);
+        w->path = xasprintf("%s/journal", w->dir);
+    } else {
+        w->disk = journal_disk_new();
+    }
+    world_open(w);
+}
+
+static void world_done(struct world *w)
+{
+    store_close(w->store);
+    settle(w);
+    loop_free(w->loop);
+    journal_disk_free(w->disk);
+    if (w->path != NULL) {
+        (void)unlink(w->path);
+        (void)rmdir(w->dir);
+    }
+    free(w->path);
+    arena_free(w->arena);
+    buf_done(&w->log);
+}
+
+static void on_done(void *ctx, struct object *object, const struct err *err)
+{
+    struct world *w = ctx;
+    if (err != NULL) {
+        (void)buf_addf(&w->log, "%s;", err_name(err->code));
+    } else {
+        (void)buf_addf(&w->log, STR_FMT "@%" PRIu64 ";", STR_ARG(object->key), object->rev);
+    }
+}
+
+static int put(struct world *w, const char *key, const char *json, uint64_t expect, int flags)
+{
+    struct err err = {0};
+    struct val v;
+    EXPECT_OK(json_read(str_of(json), w->arena, NULL, &v, &err));
+    return store_put(w->store, str_of(key), &v, expect, flags, on_done, w, &err);
+}
+
+static int del(struct world *w, const char *key, uint64_t expect)
+{
+    struct err err = {0};
+    return store_delete(w->store, str_of(key), NULL, expect, on_done, w, &err);
+}
+
+static struct str text_of(struct world *w, const char *key)
+{
+    struct object *object = store_get(w->store, str_of(key));
+    return object == NULL ? S("-") : arena_dup(w->arena, object_json(object));
+}
+
+/* "a@2=1;b@3=2;": key, revision and the number in .n. */
+static struct str list_text(struct world *w, const char *prefix, uint64_t rev, bool is_head)
+{
+    struct object **objects;
+    size_t count;
+    struct err err = {0};
+    if (is_head) {
+        store_list_head(w->store, str_of(prefix), w->arena, &objects, &count);
+    } else if (store_list(w->store, str_of(prefix), rev, w->arena, &objects, &count, &err) < 0) {
+        return str_of(err_name(err.code));
+    }
+    struct str text = S("");
+    for (size_t i = 0; i < count; i++) {
+        text = arena_fmt(w->arena, STR_FMT STR_FMT "@%" PRIu64 "=%" PRId64 ";", STR_ARG(text),
+                         STR_ARG(objects[i]->key), objects[i]->rev,
+                         val_number_at(object_val(objects[i]), "n", -1));
+    }
+    return text;
+}
+
+/* Runs body over both journals. */
+#define STORE_TEST(name)                                                                           \
+    static void body_##name(struct world *w);                                                      \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        for (int kind = 0; kind < 2; kind++) {                                                     \
+            struct world w;                                                                        \
+            world_init(&w, kind == 1);                                                             \
+            body_##name(&w);                                                                       \
+            world_done(&w);                                                                        \
+        }                                                                                          \
+    }                                                                                              \
+    static void body_##name(struct world *w)
+
+STORE_TEST(store_writes_complete_in_order_and_durable)
+{
+    EXPECT_INT(1, store_rev(w->store));
+    EXPECT_INT(0, put(w, "pods/a/x", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "pods/a/y", "{\"n\":2,\"metadata\":{\"name\":\"y\"}}", 0, 0));
+    EXPECT(store_get(w->store, S("pods/a/x")) == NULL); /* (2) */
+    EXPECT(store_head(w->store, S("pods/a/x")) != NULL);
+    EXPECT_STR("", buf_str(&w->log));
+    settle(w);
+    EXPECT_STR("pods/a/x@2;pods/a/y@3;", buf_str(&w->log));
+    EXPECT_STR("{\"metadata\":{\"resourceVersion\":\"2\"},\"n\":1}", text_of(w, "pods/a/x"));
+    EXPECT_STR("{\"metadata\":{\"name\":\"y\",\"resourceVersion\":\"3\"},\"n\":2}",
+               text_of(w, "pods/a/y"));
+    EXPECT_INT(1, store_stats(w->store).commits_count); /* (3) */
+    world_restart(w);
+    EXPECT_STR("{\"metadata\":{\"name\":\"y\",\"resourceVersion\":\"3\"},\"n\":2}",
+               text_of(w, "pods/a/y"));
+    EXPECT(store_rev(w->store) > 3); /* (1) */
+    EXPECT_INT(3, store_get(w->store, S("pods/a/y"))->rev);
+    EXPECT_INT(2, store_stats(w->store).objects_count);
+    EXPECT(store_stats(w->store).journal_bytes > 0);
+}
+
+STORE_TEST(store_checks_against_the_head)
+{
+    EXPECT_INT(0, put(w, "k/a", "{\"n\":1}", 0, 0));
+    EXPECT_INT(ERR_EXISTS, put(w, "k/a", "{}", 0, 0)); /* (4) */
+    EXPECT_INT(ERR_CONFLICT, put(w, "k/a", "{}", 7, 0));
+    EXPECT_INT(ERR_NOT_FOUND, put(w, "k/b", "{}", 7, 0));
+    EXPECT_INT(ERR_NOT_FOUND, del(w, "k/b", STORE_ANY));
+    EXPECT_INT(ERR_INVALID, put(w, "k/b", "[]", 0, 0));
+    EXPECT_INT(0, put(w, "k/a", "{\"n\":2}", 2, 0));
+    EXPECT_INT(ERR_CONFLICT, del(w, "k/a", 2));
+    EXPECT_INT(0, del(w, "k/a", 3));
+    EXPECT(store_head(w->store, S("k/a")) == NULL);
+    EXPECT_INT(0, put(w, "k/a", "{\"n\":3}", 0, 0));
+    settle(w);
+    EXPECT_STR("k/a@2;k/a@3;k/a@4;k/a@5;", buf_str(&w->log));
+    EXPECT_STR("k/a@5=3;", list_text(w, "k/", 0, false));
+    world_restart(w);
+    EXPECT_STR("k/a@5=3;", list_text(w, "k/", 0, false));
+}
+
+STORE_TEST(store_lists_the_past_and_the_head)
+{
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "p/b", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "q/z", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":2}", STORE_ANY, 0));
+    EXPECT_INT(0, del(w, "p/b", STORE_ANY));
+    EXPECT_INT(0, put(w, "p/c", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "p/b", "{\"n\":9}", 0, 0));
+    EXPECT_STR("p/a@5=2;p/b@8=9;p/c@7=1;", list_text(w, "p/", 0, true));
+    EXPECT_STR("", list_text(w, "p/", 0, false));
+    settle(w);
+    static const char *const at[] = {"",
+                                     "",
+                                     "p/a@2=1;",
+                                     "p/a@2=1;p/b@3=1;",
+                                     "p/a@2=1;p/b@3=1;",
+                                     "p/a@5=2;p/b@3=1;",
+                                     "p/a@5=2;",
+                                     "p/a@5=2;p/c@7=1;",
+                                     "p/a@5=2;p/b@8=9;p/c@7=1;"};
+    for (uint64_t rev = 1; rev < ARRAY_LEN(at); rev++) {
+        EXPECT_STR(at[rev], list_text(w, "p/", rev, false));
+    }
+    EXPECT_STR("AGAIN", list_text(w, "p/", 9, false));
+    EXPECT_STR("q/z@4=1;", list_text(w, "q/", 0, false));
+    EXPECT_INT(0, del(w, "p/a", STORE_ANY));
+    EXPECT_STR("p/b@8=9;p/c@7=1;", list_text(w, "p/", 0, true));
+    settle(w);
+    world_restart(w);
+    EXPECT_STR("GONE", list_text(w, "p/", 8, false));
+    EXPECT_STR("p/b@8=9;p/c@7=1;", list_text(w, "p/", 0, false));
+}
+
+STORE_TEST(store_volatile_writes_skip_the_disk)
+{
+    EXPECT_INT(0, put(w, "d/a", "{}", 0, 0));
+    settle(w);
+    uint64_t commits = store_stats(w->store).commits_count;
+    for (int i = 0; i < 100; i++) {
+        EXPECT_INT(0, put(w, "events/a", "{\"n\":1}", STORE_ANY, STORE_VOLATILE));
+        settle(w);
+    }
+    EXPECT_INT(commits, store_stats(w->store).commits_count);
+    EXPECT_INT(102, store_rev(w->store));
+    buf_clear(&w->log);
+    EXPECT_INT(0, put(w, "events/b", "{}", 0, STORE_VOLATILE));
+    EXPECT_INT(0, put(w, "d/b", "{}", 0, 0));
+    EXPECT_INT(0, put(w, "events/c", "{}", 0, STORE_VOLATILE));
+    EXPECT_INT(0, del(w, "events/a", STORE_ANY));
+    EXPECT_INT(0, put(w, "d/a", "{\"n\":5}", STORE_ANY, STORE_VOLATILE)); /* durable stays so */
+    settle(w);
+    EXPECT_STR("events/b@103;d/b@104;events/c@105;events/a@106;d/a@107;", buf_str(&w->log));
+    world_restart(w);
+    EXPECT_STR("", list_text(w, "events/", 0, false));
+    EXPECT_STR("d/a@107=5;d/b@104=-1;", list_text(w, "d/", 0, false));
+    EXPECT(store_rev(w->store) > 107);
+}
+
+STORE_TEST(store_revisions_never_repeat_over_crashes)
+{
+    uint64_t highest = 0;
+    for (int life = 0; life < 4; life++) {
+        EXPECT(store_rev(w->store) >= highest);
+        for (int i = 0; i < 12000; i++) {
+            EXPECT_INT(0, put(w, "events/a", "{}", STORE_ANY, STORE_VOLATILE));
+            (void)loop_turn(w->loop);
+        }
+        settle(w);
+        EXPECT(store_rev(w->store) >= highest + 12000);
+        EXPECT(store_stats(w->store).commits_count <= 4);
+        highest = store_rev(w->store);
+        world_restart(w);
+        buf_clear(&w->log);
+        w->log.over = false;
+    }
+}
+
+STORE_TEST(store_close_without_flush_loses_only_the_unacknowledged)
+{
+    EXPECT_INT(0, put(w, "k/a", "{\"n\":1}", 0, 0));
+    settle(w);
+    EXPECT_INT(0, put(w, "k/a", "{\"n\":2}", STORE_ANY, 0));
+    EXPECT_INT(0, put(w, "k/b", "{\"n\":2}", 0, 0));
+    world_restart(w);
+    EXPECT_STR("k/a@2=1;", list_text(w, "k/", 0, false));
+    EXPECT_STR("k/a@2;", buf_str(&w->log));
+    EXPECT_INT(0, put(w, "k/b", "{\"n\":3}", 0, 0));
+    store_flush(w->store);
+    EXPECT(store_get(w->store, S("k/b")) != NULL);
+    world_restart(w);
+    EXPECT(store_get(w->store, S("k/b")) != NULL);
+}
+
+static void chain(void *ctx, struct object *object, const struct err *err)
+{
+    struct world *w = ctx;
+    on_done(ctx, object, err);
+    if (err == NULL && object->rev < 5) {
+        EXPECT_INT(object->rev, store_get(w->store, object->key)->rev);
+        struct err put_err = {0};
+        EXPECT_INT(0, store_put(w->store, object->key, object_val(object), object->rev, 0, chain, w,
+                                &put_err));
+    }
+}
+
+STORE_TEST(store_done_may_propose_again)
+{
+    struct err err = {0};
+    struct val v = val_map();
+    EXPECT_INT(0, store_put(w->store, S("k/a"), &v, 0, 0, chain, w, &err));
+    settle(w);
+    EXPECT_STR("k/a@2;k/a@3;k/a@4;k/a@5;", buf_str(&w->log));
+    EXPECT_INT(4, store_stats(w->store).commits_count);
+}
+
+static void on_wake(void *ctx)
+{
+    struct world *w = ctx;
+    w->wakes_count++;
+}
+
+static struct str watch_text(struct world *w, struct watch *watch)
+{
+    struct store_event event;
+    struct str text = S("");
+    int result;
+    while ((result = watch_next(watch, &event)) == 1) {
+        text = arena_fmt(w->arena, STR_FMT "%s" STR_FMT "@%" PRIu64 ";", STR_ARG(text),
+                         event.is_delete        ? "-"
+                         : event.before == NULL ? "+"
+                                                : "~",
+                         STR_ARG(event.object->key), event.rev);
+        EXPECT_INT(event.rev, event.object->rev);
+    }
+    return result == 0 ? text : str_of(err_name(result));
+}
+
+STORE_TEST(watches_get_every_event_once)
+{
+    struct err err = {0};
+    struct watch *watch = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
+    EXPECT(watch != NULL);
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "q/a", "{\"n\":1}", 0, 0));
+    EXPECT_STR("", watch_text(w, watch)); /* (2) */
+    settle(w);
+    EXPECT_INT(1, w->wakes_count);
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":2}", STORE_ANY, 0));
+    EXPECT_INT(0, del(w, "p/a", STORE_ANY));
+    settle(w);
+    EXPECT_INT(1, w->wakes_count); /* not drained: not told again */
+    EXPECT_STR("+p/a@2;~p/a@4;-p/a@5;", watch_text(w, watch));
+    EXPECT_INT(5, watch_rev(watch));
+    EXPECT_INT(0, put(w, "q/a", "{\"n\":3}", STORE_ANY, 0));
+    settle(w);
+    EXPECT_INT(1, w->wakes_count);
+    EXPECT_INT(6, watch_rev(watch));
+    struct watch *late = store_watch(w->store, S("p/"), 2, on_wake, w, &err);
+    EXPECT_INT(0, put(w, "p/z", "{}", 0, 0));
+    settle(w);
+    EXPECT_INT(3, w->wakes_count);
+    EXPECT_STR("~p/a@4;-p/a@5;+p/z@7;", watch_text(w, late));
+    EXPECT_STR("+p/z@7;", watch_text(w, watch));
+    EXPECT_INT(0, put(w, "p/z", "{}", STORE_ANY, 0));
+    store_flush(w->store);
+    watch_close(late); /* told, but closed before the deferred call */
+    settle(w);
+    EXPECT_INT(4, w->wakes_count);
+    watch_close(watch);
+    EXPECT(store_watch(w->store, S("p/"), 99, on_wake, w, &err) == NULL);
+    EXPECT_INT(ERR_AGAIN, err.code);
+    EXPECT(store_watch(w->store, S("p/"), 0, on_wake, w, &err) == NULL);
+    EXPECT_INT(ERR_GONE, err.code);
+}
+
+TEST(watches_that_sleep_fall_out_of_the_window)
+{
+    struct world w;
+    world_init(&w, false);
+    struct err err = {0};
+    struct watch *slow = store_watch(w.store, S("p/"), 1, on_wake, &w, &err);
+    struct watch *other = store_watch(w.store, S("q/"), 1, on_wake, &w, &err);
+    for (int i = 0; i <= WATCH_WINDOW_EVENTS; i++) {
+        EXPECT_INT(0, put(&w, "p/a", "{}", STORE_ANY, STORE_VOLATILE));
+        (void)loop_turn(w.loop);
+    }
+    settle(&w);
+    EXPECT_STR("GONE", watch_text(&w, slow));
+    EXPECT_STR("", watch_text(&w, other));
+    EXPECT_INT(0, put(&w, "q/a", "{}", 0, 0));
+    settle(&w);
+    EXPECT(watch_text(&w, other).n > 0);
+    EXPECT_STR("GONE", list_text(&w, "p/", 2, false));
+    EXPECT(store_watch(w.store, S("p/"), 2, on_wake, &w, &err) == NULL);
+    EXPECT_INT(ERR_GONE, err.code);
+    watch_close(slow);
+    world_done(&w); /* closes `other` */
+}
+
+TEST(failed_appends_fail_all_that_wait)
+{
+    struct world w;
+    world_init(&w, false);
+    EXPECT_INT(0, put(&w, "k/a", "{\"n\":1}", 0, 0));
+    settle(&w);
+    buf_clear(&w.log);
+    journal_disk_fail(w.disk, 1);
+    EXPECT_INT(0, put(&w, "k/a", "{\"n\":2}", STORE_ANY, 0));
+    EXPECT_INT(0, put(&w, "e/a", "{}", 0, STORE_VOLATILE));
+    EXPECT_INT(0, put(&w, "k/a", "{\"n\":3}", 3, 0));
+    settle(&w);
+    EXPECT_STR("IO;IO;IO;", buf_str(&w.log));
+    EXPECT_STR("k/a@2=1;", list_text(&w, "k/", 0, true)); /* (5) */
+    EXPECT_STR("k/a@2=1;", list_text(&w, "k/", 0, false));
+    EXPECT_INT(2, store_rev(w.store));
+    buf_clear(&w.log);
+    EXPECT_INT(0, put(&w, "k/a", "{\"n\":4}", 2, 0));
+    settle(&w);
+    EXPECT_STR("k/a@6;", buf_str(&w.log)); /* (1) */
+    journal_disk_fail(w.disk, 1);
+    EXPECT_INT(0, put(&w, "k/a", "{\"n\":5}", 6, 0));
+    store_flush(w.store);
+    EXPECT_STR("k/a@6;IO;", buf_str(&w.log));
+    world_done(&w);
+}
