@@ -17,10 +17,13 @@ struct control_config {
     struct loop *loop;
     struct rng *rng;
     struct client *client;
-    /* Every object with this owner uid; control_new builds it from the client's watches. */
+    /* The client speaks to a server elsewhere: refusals come late, so each write is awaited before
+     * the next. A local client refuses at once, and all writes of a decision share one commit. */
+    bool is_remote;
 };
 
 struct control *control_new(const struct control_config *config);
+/* Only once the loop turns no more: watches of a client are for good. */
 void control_free(struct control *control);
 /* Adds a controller and starts watching for it. */
 void control_add(struct control *control, const struct controller *controller);

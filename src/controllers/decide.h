@@ -72,6 +72,9 @@ struct actions {
 void actions_init(struct actions *actions, struct arena *arena);
 struct action *actions_add(struct actions *actions, enum action_type type, const struct kind *kind,
                            struct str ns, struct str name);
+/* The body of an event about obj: what ACTION_EVENT and failure_event hold. */
+const struct val *event_body(struct arena *arena, const struct kind *kind, const struct val *obj,
+                             struct str type, struct str reason, struct str message);
 /* An event about obj. message is in the arena. */
 void actions_event(struct actions *actions, const struct kind *kind, const struct val *obj,
                    struct str type, struct str reason, struct str message);
