@@ -40,29 +40,32 @@ void reasons_add(struct reasons *reasons, struct str why)
     reasons->list[reasons->count++] = why;
 }
 
-static void place_pods(struct attempt *attempt)
+static void place_pod(struct node *node, const struct val *pod, const struct amounts *requests)
 {
-    struct objs pods = view_objs(attempt->view, attempt->arena, KIND_POD, S(""));
-    for (size_t i = 0; i < pods.count; i++) {
-        const struct val *pod = pods.list[i];
+    amounts_add(&node->used, requests);
+    node->pods_count++;
+    objs_each(&node->pods, pod);
+}
+
+static void place_pods(struct attempt *attempt, const struct objs *pods)
+{
+    for (size_t i = 0; i < pods->count; i++) {
+        const struct val *pod = pods->list[i];
         struct str where = val_text(val_get(val_get(pod, S("spec")), S("nodeName")));
         if (where.n == 0 || pod_is_terminal(pod)) {
             continue;
         }
         for (size_t n = 0; n < attempt->nodes_count; n++) {
-            struct node *node = &attempt->nodes[n];
-            if (str_eq(node->name, where)) {
+            if (str_eq(attempt->nodes[n].name, where)) {
                 struct amounts requests;
                 pod_requests(pod, &requests);
-                amounts_add(&node->used, &requests);
-                node->pods_count++;
-                objs_each(&node->pods, pod);
+                place_pod(&attempt->nodes[n], pod, &requests);
             }
         }
     }
 }
 
-static void read_nodes(struct attempt *attempt)
+static void read_nodes(struct attempt *attempt, const struct objs *pods)
 {
     struct objs objs = view_objs(attempt->view, attempt->arena, KIND_NODE, S(""));
     attempt->nodes = arena_alloc(attempt->arena, (objs.count + 1) * sizeof *attempt->nodes);
@@ -73,12 +76,13 @@ static void read_nodes(struct attempt *attempt)
         attempt->nodes[i].labels = meta_labels(objs.list[i]);
         attempt->nodes[i].pods.arena = attempt->arena;
     }
-    place_pods(attempt);
+    place_pods(attempt, pods);
 }
 
 /* true = the node takes the pod. */
 static bool run_filters(const struct attempt *attempt, struct node *node, struct reasons *all)
 {
+    node->is_resolvable = false;
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
         size_t before = all->count;
         filters[i].run(attempt, node, all);
@@ -91,9 +95,9 @@ static bool run_filters(const struct attempt *attempt, struct node *node, struct
 }
 
 /* Of two nodes that take the pod, the one with fewer pods; the first by name among equals. */
-static const struct node *choose(struct attempt *attempt, struct reasons *reasons)
+static struct node *choose(struct attempt *attempt, struct reasons *reasons)
 {
-    const struct node *best = NULL;
+    struct node *best = NULL;
     for (size_t i = 0; i < attempt->nodes_count; i++) {
         struct node *node = &attempt->nodes[i];
         if (run_filters(attempt, node, reasons) &&
@@ -202,6 +206,7 @@ static bool set_condition(const struct attempt *attempt, const struct env *env, 
     action->body = arena_val(arena, body);
     action->uid = meta_uid(attempt->pod);
     action->rev = meta_rev(attempt->pod);
+    action->is_optional = true; /* one pod's trouble is not the next one's */
     return true;
 }
 
@@ -222,6 +227,7 @@ static void bind(const struct attempt *attempt, struct str node, struct actions 
     struct action *action = actions_add(out, ACTION_BIND, kind, attempt->ns, name);
     action->body = arena_val(arena, body);
     action->uid = meta_uid(attempt->pod);
+    action->is_optional = true;
     actions_event(out, kind, attempt->pod, S("Normal"), S("Scheduled"),
                   arena_fmt(arena, "Successfully assigned " STR_FMT "/" STR_FMT " to " STR_FMT,
                             STR_ARG(attempt->ns), STR_ARG(name), STR_ARG(node)));
@@ -254,6 +260,7 @@ static bool select_node(const struct attempt *attempt, struct str node, struct a
             actions_add(out, ACTION_PATCH, kind_of(KIND_PVC), attempt->ns, name);
         action->body = arena_val(attempt->arena, body);
         action->uid = meta_uid(claim);
+        action->is_optional = true;
     }
     return is_waiting;
 }
@@ -265,66 +272,60 @@ static bool is_ours(const struct val *pod)
            !pod_is_terminal(pod) && (scheduler.n == 0 || str_eq(scheduler, S("default-scheduler")));
 }
 
-static void decide(const struct view *view, struct str ns, struct str name, const struct env *env,
-                   struct actions *out)
+static void schedule(struct attempt *attempt, const struct env *env, struct actions *out)
 {
-    const struct val *pod = view->get(view->ctx, KIND_POD, ns, name);
-    if (!is_ours(pod)) {
-        return;
-    }
-    struct attempt attempt = {
-        .view = view, .arena = env->arena, .pod = pod, .spec = val_get(pod, S("spec")), .ns = ns};
-    if (val_count(val_get(attempt.spec, S("schedulingGates"))) > 0) {
-        set_condition(&attempt, env, out, S("SchedulingGated"),
+    if (val_count(val_get(attempt->spec, S("schedulingGates"))) > 0) {
+        set_condition(attempt, env, out, S("SchedulingGated"),
                       S("Scheduling is blocked due to non-empty scheduling gates"));
         return;
     }
-    pod_requests(pod, &attempt.requests);
-    read_nodes(&attempt);
+    pod_requests(attempt->pod, &attempt->requests);
     struct reasons reasons = {.arena = env->arena};
-    struct str prefilter = prefilter_claims(&attempt);
-    const struct node *node = prefilter.n > 0 ? NULL : choose(&attempt, &reasons);
+    struct str prefilter = prefilter_claims(attempt);
+    struct node *node = prefilter.n > 0 ? NULL : choose(attempt, &reasons);
     if (node != NULL) {
-        if (!select_node(&attempt, node->name, out)) {
-            bind(&attempt, node->name, out);
+        if (!select_node(attempt, node->name, out)) {
+            bind(attempt, node->name, out);
+            place_pod(node, attempt->pod, &attempt->requests);
         }
         return;
     }
-    struct str text = failure_text(&attempt, prefilter, &reasons);
-    if (set_condition(&attempt, env, out, S("Unschedulable"), text)) {
+    struct str text = failure_text(attempt, prefilter, &reasons);
+    if (set_condition(attempt, env, out, S("Unschedulable"), text)) {
         struct str note = text;
         if (note.n > NOTE_BYTES_MAX) {
             note = arena_fmt(env->arena, STR_FMT " ...",
                              STR_ARG(str_sub(text, 0, NOTE_BYTES_MAX - 4)));
         }
-        actions_event(out, kind_of(KIND_POD), pod, S("Warning"), S("FailedScheduling"), note);
+        actions_event(out, kind_of(KIND_POD), attempt->pod, S("Warning"), S("FailedScheduling"),
+                      note);
     }
     actions_requeue(out, RETRY_MAX);
 }
 
-struct waiting {
-    struct str ns;    /* empty = all */
-    struct str claim; /* empty = all pods */
-    struct arena *arena;
-    void (*add)(void *ctx, struct str ns, struct str name);
-    void *ctx;
-};
-
-static bool add_waiting(void *ctx, const struct val *pod)
+/* All waiting pods in one decision, each counted where it was put before the next is looked at: a
+ * view shows stored bindings only. */
+static void decide(const struct view *view, struct str ns, struct str name, const struct env *env,
+                   struct actions *out)
 {
-    const struct waiting *waiting = ctx;
-    if (!is_ours(pod)) {
-        return true;
+    (void)ns;
+    (void)name;
+    struct attempt attempt = {.view = view, .arena = env->arena};
+    struct objs pods = view_objs(view, env->arena, KIND_POD, S(""));
+    for (size_t i = 0; i < pods.count; i++) {
+        const struct val *pod = pods.list[i];
+        if (!is_ours(pod)) {
+            continue;
+        }
+        if (attempt.pod == NULL) {
+            read_nodes(&attempt, &pods);
+        }
+        attempt.pod = pod;
+        attempt.spec = val_get(pod, S("spec"));
+        attempt.ns = meta_ns(pod);
+        attempt.requests.count = 0;
+        schedule(&attempt, env, out);
     }
-    bool is_concerned = waiting->claim.n == 0;
-    for (size_t i = 0; i < pod_volumes_count(pod) && !is_concerned; i++) {
-        struct str name;
-        is_concerned = pod_claim(waiting->arena, pod, i, &name) && str_eq(name, waiting->claim);
-    }
-    if (is_concerned) {
-        waiting->add(waiting->ctx, meta_ns(pod), meta_name(pod));
-    }
-    return true;
 }
 
 /* A node's heartbeat changes nothing for the scheduler. */
@@ -346,28 +347,20 @@ static bool frees_room(const struct view *view, const struct val *pod, const str
            (before != NULL && !val_eq(meta_labels(pod), meta_labels(before)));
 }
 
-enum { ENQUEUE_ARENA_MAX = 1 << 20 };
-
+/* One key for the whole queue. */
 static void enqueue(const struct view *view, const struct kind *kind, const struct val *obj,
                     const struct val *before,
                     void (*add)(void *ctx, struct str ns, struct str name), void *ctx)
 {
-    bool is_pod = kind == kind_of(KIND_POD);
-    if (is_pod && is_ours(obj)) {
-        add(ctx, meta_ns(obj), meta_name(obj));
-        return;
+    bool is_concerned = true;
+    if (kind == kind_of(KIND_POD)) {
+        is_concerned = is_ours(obj) || frees_room(view, obj, before);
+    } else if (kind == kind_of(KIND_NODE)) {
+        is_concerned = !is_same_node(obj, before);
     }
-    if ((is_pod && !frees_room(view, obj, before)) ||
-        (kind == kind_of(KIND_NODE) && is_same_node(obj, before))) {
-        return;
+    if (is_concerned) {
+        add(ctx, S(""), S("pods"));
     }
-    auto_arena struct arena *arena = arena_new(ENQUEUE_ARENA_MAX);
-    struct waiting waiting = {.arena = arena, .add = add, .ctx = ctx};
-    if (kind == kind_of(KIND_PVC)) {
-        waiting.ns = meta_ns(obj);
-        waiting.claim = meta_name(obj);
-    }
-    view->list(view->ctx, KIND_POD, waiting.ns, add_waiting, &waiting);
 }
 
 static const enum kind_id kinds_watched[] = {KIND_POD, KIND_NODE, KIND_PVC};
