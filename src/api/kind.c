@@ -78,8 +78,6 @@ enum {
 
 #define WEAK_STRATEGY(name) extern const struct strategy strategy_##name __attribute__((weak));
 STRATEGIES(WEAK_STRATEGY)
-#define WEAK_COLUMNS(name) extern const struct table_columns columns_##name __attribute__((weak));
-TABLE_COLUMNS(WEAK_COLUMNS)
 
 static const struct kind table[] = {
 #include "api/kinds.def"
