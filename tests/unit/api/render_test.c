@@ -63,6 +63,7 @@ static void expect_cells(const struct cells_row *rows, size_t count)
 
 TEST(tables_of_the_story)
 {
+    // clang-format off
     static const struct cells_row rows[] = {
         {KIND_POD,
          "{\"metadata\":{\"name\":\"moscow-time-0\"," BORN "},\"spec\":{\"nodeName\":\"n\","
@@ -84,6 +85,7 @@ TEST(tables_of_the_story)
          "\"Bound\",\"capacity\":{\"storage\":\"512Mi\"},\"accessModes\":[\"ReadWriteOnce\"]}}", "[\"v\",\"Bound\",\"pvc-1\",\"512Mi\",\"RWO\",\"standard\",\"\\u003cunset\\u003e\","
          "\"63s\",\"Filesystem\"]"                  },
     };
+    // clang-format on
     expect_cells(rows, ARRAY_LEN(rows));
 }
 
@@ -95,6 +97,7 @@ TEST(tables_of_the_story)
 
 TEST(pod_words_follow_the_container_statuses)
 {
+    // clang-format off
     static const struct cells_row rows[] = {
         {KIND_POD,                                                                              POD("\"containers\":[{}]", "\"phase\":\"Pending\""),
          "[\"p\",\"0/1\",\"Pending\",\"0\"," NONE4},
@@ -129,6 +132,7 @@ TEST(pod_words_follow_the_container_statuses)
          "{\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"2026-01-02T03:05:08Z\"},\"spec\":{"
          "\"containers\":[{}]},\"status\":{\"phase\":\"Running\"}}",                                                                                                       "[\"p\",\"0/1\",\"Terminating\",\"0\"," NONE4                                                                                                                 },
     };
+    // clang-format on
     expect_cells(rows, ARRAY_LEN(rows));
 }
 
@@ -136,6 +140,7 @@ TEST(pod_words_follow_the_container_statuses)
 
 TEST(tables_of_the_other_kinds)
 {
+    // clang-format off
     static const struct cells_row rows[] = {
         {KIND_NAMESPACE,           NAMED ",\"status\":{\"phase\":\"Active\"}}",                                   "[\"a\",\"Active\",\"63s\"]"                                        },
         {KIND_CONFIG_MAP,          NAMED ",\"data\":{\"a\":\"\"},\"binaryData\":{\"b\":\"\"}}",
@@ -189,6 +194,7 @@ TEST(tables_of_the_other_kinds)
                "\"name\":\"u\"},{\"kind\":\"ServiceAccount\",\"name\":\"s\",\"namespace\":\"n\"}]}",              "[\"a\",\"Role/r\",\"63s\",\"u\",\"\",\"n/s\"]"                     },
         {KIND_LEASE,               NAMED ",\"spec\":{\"holderIdentity\":\"h\"}}",                                 "[\"a\",\"h\",\"63s\"]"                                             },
     };
+    // clang-format on
     expect_cells(rows, ARRAY_LEN(rows));
 }
 
