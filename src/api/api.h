@@ -70,7 +70,9 @@ struct api_result {
     uint64_t list_rev;
     struct str list_continue;
     int64_t list_remaining; /* -1 = not told */
-    bool is_deleted;        /* a DELETE that is complete; object is the last state */
+    /* A DELETE that is complete. object is the last state (NULL in a dry run); val, when set, is
+     * what to answer: the Status of kinds that don't return the object, else the last state. */
+    bool is_deleted;
 };
 
 struct api_req {
