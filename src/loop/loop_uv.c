@@ -58,8 +58,14 @@ static void poll_once(struct loop *loop, struct loop_uv *u)
     if (next >= 0) {
         usec left = next - clock_system()->mono(NULL);
         uint64_t ms = left <= 0 ? 0 : (uint64_t)((left + USEC_PER_MS - 1) / USEC_PER_MS);
+        if (ms == 0) {
+            (void)uv_run(&u->uv, UV_RUN_NOWAIT);
+            return;
+        }
+        /* uv_run fires due timers before it polls; the repeat keeps that poll from having no end.
+         */
         uv_update_time(&u->uv);
-        (void)uv_timer_start(&u->wake, on_wake, ms, 0);
+        (void)uv_timer_start(&u->wake, on_wake, ms, /*repeat=*/1);
     } else {
         (void)uv_timer_stop(&u->wake);
     }
