@@ -4,6 +4,7 @@
 #ifndef CORACLE_NODE_COMMAND_H
 #define CORACLE_NODE_COMMAND_H
 
+#include "base/str.h"
 #include "loop/loop.h"
 
 struct command;

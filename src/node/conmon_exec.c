@@ -17,20 +17,20 @@
 int runtime_conmon_exec_error(struct err *err, struct str text)
 {
     static const struct {
-        struct str words;
+        const char *words;
         int code;
     } causes[] = {
   /* words of the OCI runtime, code */
-        {S("not found in $PATH"),        ERR_NOT_FOUND},
-        {S("No such file or directory"), ERR_NOT_FOUND},
-        {S("Permission denied"),         ERR_DENIED   },
-        {S("Operation not permitted"),   ERR_DENIED   },
-        {S("Exec format error"),         ERR_DENIED   },
+        {"not found in $PATH",        ERR_NOT_FOUND},
+        {"No such file or directory", ERR_NOT_FOUND},
+        {"Permission denied",         ERR_DENIED   },
+        {"Operation not permitted",   ERR_DENIED   },
+        {"Exec format error",         ERR_DENIED   },
     };
     bool is_command = str_search(text, S("executable")) >= 0 || str_search(text, S("exec")) == 0;
     int code = ERR_INTERNAL;
     for (size_t i = 0; is_command && code == ERR_INTERNAL && i < ARRAY_LEN(causes); i++) {
-        code = str_search(text, causes[i].words) >= 0 ? causes[i].code : code;
+        code = str_search(text, str_of(causes[i].words)) >= 0 ? causes[i].code : code;
     }
     return text.n == 0 ? err_set(err, ERR_INTERNAL, "the container runtime failed without a word")
                        : err_set(err, code, STR_FMT, STR_ARG(text));

@@ -48,12 +48,12 @@ uint64_t process_started(pid_t pid);
 /* A pidfd of the process that started at `started`; -1 when it is gone. */
 int process_open(pid_t pid, uint64_t started);
 /* Signals through a pidfd; a process that is gone (or fd -1) is fine. */
-MUST_CHECK int process_signal(int pid_fd, int signal, struct err *err);
+int process_signal(int pid_fd, int signal, struct err *err);
 
 /* Fills pid, start times, handles and the oom file right after create. */
 MUST_CHECK int container_attach_processes(struct container *c, pid_t pid, pid_t conmon_pid,
                                           struct err *err);
-MUST_CHECK int container_save(const struct container *c, struct err *err);
+int container_save(const struct container *c, struct err *err);
 /* Reads bundle/state.json. NULL with err. */
 struct container *container_load(void *owner, struct str id, const char *bundle, struct err *err);
 /* Asks the cgroup whether a process of it was killed for memory. */

@@ -38,7 +38,7 @@ static int gzip_file(int dir_fd, const char *name)
     if (gz == NULL && out >= 0) {
         (void)close(out);
     }
-    char chunk[16384 - 1024];
+    char chunk[8192];
     ssize_t n = -1;
     bool is_fine = in >= 0 && gz != NULL;
     while (is_fine && (n = read(in, chunk, sizeof chunk)) > 0) {

@@ -397,7 +397,8 @@ const struct oci_command *runtime_conmon_command(const struct runtime *rt)
     if (rt == NULL || rt->ops != &conmon_ops) {
         return NULL;
     }
-    return &container_of(rt, const struct runtime_conmon, base)->command;
+    /* base is the first member. */
+    return &((const struct runtime_conmon *)(const void *)rt)->command;
 }
 
 /* First line of "crun --version": "crun version 1.8.1". */
