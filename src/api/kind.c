@@ -3,6 +3,7 @@
 // The kind table, made of kinds.def. Nothing here is particular to a kind (spec/api.md 11).
 #include "api/kind.h"
 
+#include "api/schema_tables.h"
 #include "api/strategy.h"
 #include "api/table.h"
 #include "base/mem.h"
@@ -136,6 +137,21 @@ const struct subresource *kind_subresource(const struct kind *kind, struct str n
 const struct schema_type *kind_type(const struct kind *kind)
 {
     return schema_find(kind->type_name);
+}
+
+const struct body_type *body_types(size_t *ret_count)
+{
+    static const struct body_type bodies[] = {
+        {LIT(""),                      LIT("v1"), LIT("Binding"),       LIT("core.v1.Binding")      },
+        {LIT(""),                      LIT("v1"), LIT("DeleteOptions"), LIT("meta.v1.DeleteOptions")},
+        {LIT(""),                      LIT("v1"), LIT("Status"),        LIT("meta.v1.Status")       },
+        {LIT("authentication.k8s.io"), LIT("v1"), LIT("TokenRequest"),
+         LIT("authentication.v1.TokenRequest")                                                      },
+        {LIT("autoscaling"),           LIT("v1"), LIT("Scale"),         LIT("autoscaling.v1.Scale") },
+        {LIT("policy"),                LIT("v1"), LIT("Eviction"),      LIT("policy.v1.Eviction")   },
+    };
+    *ret_count = ARRAY_LEN(bodies);
+    return bodies;
 }
 
 /* The two composed names of each kind, made at the first question: 24 bytes of text a kind. */

@@ -5,6 +5,7 @@
 // reading: every client takes JSON answers.
 #include "api/render.h"
 
+#include "api/schema_tables.h"
 #include "base/enc.h"
 #include "base/limits.h"
 #include "base/timefmt.h"
@@ -535,20 +536,10 @@ static int read_envelope(struct reader *r, struct envelope *ret)
     return 0;
 }
 
-/* The type of a body by its apiVersion and kind: a kind's, or one that is no kind. */
+/* The type of a body by its apiVersion and kind: a kind's, or one that is no kind. Those go by name
+ * alone, because clients send options and evictions under several group versions. */
 static const struct schema_type *type_of(struct str api_version, struct str name)
 {
-    static const struct {
-        struct str name;
-        const char *type;
-    } others[] = {
-        {{"DeleteOptions", 13}, "meta.v1.DeleteOptions"         },
-        {{"Binding", 7},        "core.v1.Binding"               },
-        {{"Eviction", 8},       "policy.v1.Eviction"            },
-        {{"Scale", 5},          "autoscaling.v1.Scale"          },
-        {{"TokenRequest", 12},  "authentication.v1.TokenRequest"},
-        {{"Status", 6},         "meta.v1.Status"                },
-    };
     struct str group;
     struct str version;
     api_version_split(api_version, &group, &version);
@@ -556,9 +547,11 @@ static const struct schema_type *type_of(struct str api_version, struct str name
     if (kind != NULL) {
         return kind_type(kind);
     }
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (str_eq(others[i].name, name)) {
-            return schema_find(str_of(others[i].type));
+    size_t count;
+    const struct body_type *bodies = body_types(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(bodies[i].name, name)) {
+            return schema_find(bodies[i].type_name);
         }
     }
     return NULL;
