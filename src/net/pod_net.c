@@ -187,37 +187,66 @@ static void veth_name(const char *id, uint32_t salt, char out[static VETH_NAME_M
     (void)snprintf(out, VETH_NAME_MAX, "v%08x", hash);
 }
 
+/* A pod's link says in its alias whose it is: "10.244.0.5 <id>". False when it is another pod's. */
+static bool alias_read(const char *alias, const char *id, uint32_t *ret_address)
+{
+    struct str rest = str_of(alias);
+    struct str address = str_cut(&rest, ' ');
+    return rest.p != NULL && str_eq(rest, str_of(id)) && ip4_parse(address, ret_address) == 0;
+}
+
+/* The node's end of a pod's link. */
+struct veth {
+    char name[VETH_NAME_MAX];
+    bool is_there;
+    uint32_t address; /* 0 = killed before the alias was set: only its maker's next call sees it */
+};
+
+/* Finds the pod's link, or the name that it should get. */
+static int veth_find(struct pod_net *net, const char *id, struct veth *ret, struct err *err)
+{
+    for (uint32_t salt = 0; salt < VETH_TRIES; salt++) {
+        struct link_info link;
+        *ret = (struct veth){.is_there = true};
+        veth_name(id, salt, ret->name);
+        int code = link_find(&net->route, ret->name, &link, err);
+        if (code == ERR_NOT_FOUND) {
+            ret->is_there = false;
+            return 0;
+        }
+        if (code < 0 || link.alias[0] == '\0' || alias_read(link.alias, id, &ret->address)) {
+            return code;
+        }
+    }
+    return err_set(err, ERR_EXISTS, "no free link name for pod \"%s\"", id);
+}
+
 /* Makes the pod's link. The kernel takes a dead namespace's links away some 20 ms later, so a link
  * of ours may be a leftover of the same pod's last namespace: is_new says that it has to be. */
 static int veth_ensure(struct pod_net *net, const char *id, uint32_t address, int ns, bool is_new,
                        struct err *err)
 {
-    char name[VETH_NAME_MAX];
-    for (uint32_t salt = 0; salt < VETH_TRIES; salt++) {
-        struct link_info link;
-        veth_name(id, salt, name);
-        int code = link_find(&net->route, name, &link, err);
-        if (code < 0 && code != ERR_NOT_FOUND) {
-            return code;
-        }
-        /* No alias: killed between the two messages; only its maker's next call sees it so. */
-        bool is_ours = code == 0 && (link.alias[0] == '\0' || strcmp(link.alias, id) == 0);
-        if (code == 0 && !is_ours) {
-            continue;
-        }
-        if (is_ours && is_new) {
-            if ((code = link_remove(&net->route, name, err)) < 0) {
-                return code;
-            }
-            is_ours = false;
-        }
-        if (!is_ours &&
-            (code = link_add_veth(&net->route, name, net->bridge, ns, address, err)) < 0) {
-            return code;
-        }
-        return link_set_port(&net->route, name, id, err);
+    struct veth veth;
+    int code = veth_find(net, id, &veth, err);
+    if (code == 0 && veth.is_there && is_new) {
+        code = link_remove(&net->route, veth.name, err);
+        code = code < 0 ? code : veth_find(net, id, &veth, err);
     }
-    return err_set(err, ERR_EXISTS, "no free link name for pod \"%s\"", id);
+    if (code < 0) {
+        return code;
+    }
+    char text[IP4_TEXT_MAX];
+    if (veth.is_there && veth.address != 0 && veth.address != address) {
+        ip4_format(veth.address, text);
+        return err_set(err, ERR_EXISTS, "has address %s already", text);
+    }
+    if (!veth.is_there &&
+        (code = link_add_veth(&net->route, veth.name, net->bridge, ns, address, err)) < 0) {
+        return code;
+    }
+    ip4_format(address, text);
+    auto_free char *alias = xasprintf("%s %s", text, id);
+    return link_set_port(&net->route, veth.name, alias, err);
 }
 
 static int pod_side(struct pod_net *net, struct nl *inside, uint32_t address, struct err *err)
@@ -241,7 +270,7 @@ static int pod_side(struct pod_net *net, struct nl *inside, uint32_t address, st
 static int id_check(const char *id, struct err *err)
 {
     size_t n = strlen(id);
-    if (n == 0 || n > LINK_ALIAS_MAX || id[0] == '.' || strchr(id, '/') != NULL) {
+    if (n == 0 || n > LINK_ALIAS_MAX - IP4_TEXT_MAX || id[0] == '.' || strchr(id, '/') != NULL) {
         return err_set(err, ERR_INVALID, "\"%s\" is not a pod network's id", id);
     }
     return 0;
@@ -280,6 +309,16 @@ int pod_net_remove(struct pod_net *net, const char *id, struct err *err)
     int code = id_check(id, err);
     if (code < 0) {
         return code;
+    }
+    struct veth veth;
+    if ((code = veth_find(net, id, &veth, err)) < 0) {
+        return code;
+    }
+    if (veth.address != 0) {
+        struct route to_pod = {.base = veth.address, .prefix = 32, .index = net->bridge};
+        if ((code = route_remove(&net->route, &to_pod, err)) < 0) {
+            return code;
+        }
     }
     auto_free char *path = xasprintf("%s/%s", net->netns_dir, id);
     if (is_pinned(path) && umount2(path, MNT_DETACH) < 0) {

@@ -299,6 +299,14 @@ static void check_affinity(struct rule_loader *loader)
     CHECK(has_moved);
 }
 
+static void show_time(const char *what, int count, const struct timespec t[static 2])
+{
+    if (getenv("NET_TEST_SHOW") != NULL) {
+        (void)fprintf(stderr, "%s (%d): %ld us\n", what, count,
+                      (t[1].tv_sec - t[0].tv_sec) * 1000000 + (t[1].tv_nsec - t[0].tv_nsec) / 1000);
+    }
+}
+
 /* More services than one batch takes, and a brain that starts anew. */
 static void check_many(struct rule_loader *loader)
 {
@@ -315,6 +323,7 @@ static void check_many(struct rule_loader *loader)
     (void)clock_gettime(CLOCK_MONOTONIC, &t[0]);
     apply(loader, many, MANY);
     (void)clock_gettime(CLOCK_MONOTONIC, &t[1]);
+    show_time("load services", MANY, t);
     CHECK_ANSWER("a 10.244.0.3", ask("pod-b", SOCK_STREAM, VIP + 997, PORT));
     CHECK_ANSWER("Connection refused", ask("pod-b", SOCK_STREAM, VIP + 996, PORT));
     many[997].endpoints++;
@@ -322,10 +331,7 @@ static void check_many(struct rule_loader *loader)
     apply(loader, many, MANY);
     (void)clock_gettime(CLOCK_MONOTONIC, &t[2]);
     CHECK_ANSWER("b 10.244.0.4", ask("pod-c", SOCK_STREAM, VIP + 997, PORT));
-    if (getenv("NET_TEST_SHOW") != NULL) {
-        (void)fprintf(stderr, "one endpoint of %d services: %ld us\n", (int)MANY,
-                      (t[2].tv_sec - t[1].tv_sec) * 1000000 + (t[2].tv_nsec - t[1].tv_nsec) / 1000);
-    }
+    show_time("change one endpoint of services", MANY, t + 1);
     struct rule_loader *second = rule_loader_open(&err);
     CHECK(second != NULL);
     apply(second, many, MANY);
@@ -349,12 +355,41 @@ static void check_connect_inside(void)
     CHECK(pod_net_connect(NETNS_DIR "/none", 81, &err) == -1);
 }
 
+static bool has_route_to(const char *hex)
+{
+    auto_buf struct buf routes;
+    buf_init(&routes, 1 << 20);
+    CHECK(file_read(AT_FDCWD, "/proc/thread-self/net/route", &routes, &err) == 0);
+    return str_search(buf_str(&routes), str_of(hex)) >= 0;
+}
+
 static void check_remove(struct pod_net *net)
 {
+    CHECK(has_route_to("\t0500F40A\t"));
+    CHECK(pod_net_add(net, "pod-d", 0x0af40006, &err) == ERR_EXISTS);
+    CHECK(strcmp(err.msg, "network of pod \"pod-d\": has address 10.244.0.5 already") == 0);
     CHECK(pod_net_flush_udp(net, POD_C, &err) == 0);
     CHECK(pod_net_remove(net, "pod-d", &err) == 0);
     CHECK(pod_net_remove(net, "pod-d", &err) == 0); /* absent is fine */
     CHECK(access(NETNS_DIR "/pod-d", F_OK) != 0);
+    CHECK(!has_route_to("\t0500F40A\t"));
+    enum { PODS = 50 };
+    struct timespec t[2];
+    char id[16];
+    (void)clock_gettime(CLOCK_MONOTONIC, &t[0]);
+    for (uint32_t i = 0; i < PODS; i++) {
+        (void)snprintf(id, sizeof(id), "p-%u", i);
+        CHECK(pod_net_add(net, id, 0x0af40100 + i, &err) == 0);
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &t[1]);
+    show_time("add pods", PODS, t);
+    (void)clock_gettime(CLOCK_MONOTONIC, &t[0]);
+    for (uint32_t i = 0; i < PODS; i++) {
+        (void)snprintf(id, sizeof(id), "p-%u", i);
+        CHECK(pod_net_remove(net, id, &err) == 0);
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &t[1]);
+    show_time("remove pods", PODS, t);
     for (int i = 0; i < 5; i++) { /* the same pod again, while its last link may linger */
         CHECK(pod_net_add(net, "pod-d", 0x0af40005, &err) == 0);
         CHECK_ANSWER("Connection refused", ask(NULL, SOCK_STREAM, 0x0af40005, PORT));
