@@ -23,6 +23,7 @@ struct run {
     bool is_walking; /* inside walk(): its caller looks at the end */
     bool is_over;    /* no further action is started */
     bool is_failed;
+    bool is_refused; /* the last write was: the events that tell of its success are left out */
     void (*ended)(void *ctx, bool is_failed);
     void *ctx;
 };
@@ -66,11 +67,17 @@ static void on_refused(struct run *run, const struct action *action, const struc
         send_failure(run, action, err);
     }
     if (action->is_optional) {
-        run->is_failed = run->is_failed || err->code == ERR_CONFLICT;
+        run->is_failed = run->is_failed || (err->code != ERR_NOT_FOUND && err->code != ERR_EXISTS);
         return;
     }
     run->is_failed = true;
     run->is_over = true;
+}
+
+static void refuse(struct run *run, const struct action *action, const struct err *err)
+{
+    run->is_refused = true;
+    on_refused(run, action, err);
 }
 
 static void finish(struct run *run)
@@ -94,7 +101,7 @@ static void write_done(void *ctx, struct object *object, const struct val *val,
     free(pending);
     run->pending--;
     if (err != NULL) {
-        on_refused(run, action, err);
+        refuse(run, action, err);
     }
     walk(run);
 }
@@ -128,9 +135,13 @@ static const struct {
 static void perform(struct run *run, const struct action *action)
 {
     if (action->type == ACTION_EVENT) {
+        if (run->is_refused) {
+            return;
+        }
         recorder_send(run->control->recorder, source_of(run), action->body);
         return;
     }
+    run->is_refused = false;
     struct err err = {0};
     struct client_write write = {
         .verb = writes[action->type].verb,
@@ -147,7 +158,7 @@ static void perform(struct run *run, const struct action *action)
     if (!kind_id_of(action->kind, &write.kind)) {
         err_set(&err, ERR_UNSUPPORTED, "kind \"" STR_FMT "\" has no client",
                 STR_ARG(action->kind->name));
-        on_refused(run, action, &err);
+        refuse(run, action, &err);
         return;
     }
     struct pending *pending = xmalloc(sizeof *pending);
@@ -155,7 +166,7 @@ static void perform(struct run *run, const struct action *action)
     if (run->control->client->ops->write(run->control->client, &write, write_done, pending, &err) <
         0) {
         free(pending);
-        on_refused(run, action, &err);
+        refuse(run, action, &err);
         return;
     }
     run->pending++;

@@ -5,7 +5,16 @@
 
 #include "base/mem.h"
 
-#define CONTROLLERS(X) X(statefulset)
+#define CONTROLLERS(X)                                                                             \
+    X(serviceaccount)                                                                              \
+    X(statefulset)                                                                                 \
+    X(volume)                                                                                      \
+    X(provisioner)                                                                                 \
+    X(endpointslice)                                                                               \
+    X(endpoints)                                                                                   \
+    X(volume_protection)                                                                           \
+    X(garbage)                                                                                     \
+    X(namespace)
 
 #define CONTROLLER_DECLARE(name) extern const struct controller controller_##name;
 CONTROLLERS(CONTROLLER_DECLARE)

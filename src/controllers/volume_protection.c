@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finalizers that keep volumes and claims while they are in use (spec/node.md 9.5): put on when
+// absent, taken away once nothing uses the object any more. Keys with a namespace are claims, keys
+// without are volumes.
+#include "controllers/meta.h"
+
+#define PVC_PROTECTION S("kubernetes.io/pvc-protection")
+#define PV_PROTECTION  S("kubernetes.io/pv-protection")
+
+struct use {
+    struct arena *arena;
+    struct str claim;
+    bool is_used;
+};
+
+/* Finished pods count until their object is gone; pods without a node don't. */
+static bool find_use(void *ctx, const struct val *pod)
+{
+    struct use *use = ctx;
+    if (val_text_at(pod, "spec.nodeName").n == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < pod_volumes_count(pod); i++) {
+        struct str claim;
+        if (pod_claim(use->arena, pod, i, &claim) && str_eq(claim, use->claim)) {
+            use->is_used = true;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void decide(const struct view *view, struct str ns, struct str name, const struct env *env,
+                   struct actions *out)
+{
+    enum kind_id id = ns.n > 0 ? KIND_PVC : KIND_PV;
+    struct str finalizer = ns.n > 0 ? PVC_PROTECTION : PV_PROTECTION;
+    const struct val *obj = view->get(view->ctx, id, ns, name);
+    bool is_protected = meta_has_finalizer(obj, finalizer);
+    if (obj == NULL) {
+        return;
+    }
+    if (!meta_is_deleting(obj)) {
+        if (!is_protected) {
+            actions_add_finalizer(out, kind_of(id), obj, finalizer);
+        }
+        return;
+    }
+    if (!is_protected) {
+        return;
+    }
+    struct use use = {.arena = env->arena, .claim = name};
+    if (ns.n > 0) {
+        view->list(view->ctx, KIND_POD, ns, find_use, &use);
+    } else {
+        use.is_used = str_eq(val_text_at(obj, "status.phase"), S("Bound"));
+    }
+    if (!use.is_used) {
+        actions_drop_finalizer(out, kind_of(id), obj, finalizer);
+    }
+}
+
+enum { ENQUEUE_ARENA_MAX = 1 << 20 };
+
+static void enqueue(const struct view *view, const struct kind *kind, const struct val *obj,
+                    const struct val *before,
+                    void (*add)(void *ctx, struct str ns, struct str name), void *ctx)
+{
+    (void)before;
+    if (kind != kind_of(KIND_POD)) {
+        add(ctx, meta_ns(obj), meta_name(obj));
+        return;
+    }
+    if (view->get(view->ctx, KIND_POD, meta_ns(obj), meta_name(obj)) != NULL) {
+        return; /* only a pod's end frees a claim */
+    }
+    auto_arena struct arena *arena = arena_new(ENQUEUE_ARENA_MAX);
+    for (size_t i = 0; i < pod_volumes_count(obj); i++) {
+        struct str claim;
+        if (pod_claim(arena, obj, i, &claim)) {
+            add(ctx, meta_ns(obj), claim);
+        }
+    }
+}
+
+static const enum kind_id kinds_watched[] = {KIND_PVC, KIND_PV, KIND_POD};
+
+const struct controller controller_volume_protection = {
+    .name = {"volume-protection",            17},
+    .decide = decide,
+    .enqueue = enqueue,
+    .kinds = kinds_watched,
+    .kinds_count = sizeof kinds_watched / sizeof kinds_watched[0],
+    .event_source = {"volume-protection-controller", 28},
+};
