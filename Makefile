@@ -37,7 +37,7 @@ TESTS    := $(ROOMS:%=$(B)/tests/%_test)
 .PHONY: all
 all: $(B)/coracle
 
-$(B)/coracle: $(B)/src/main.o $(B)/libcoracle.a
+$(B)/coracle: $(B)/src/main.o $(B)/src/brain.o $(B)/libcoracle.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libcoracle.a: $(OBJ)
@@ -86,4 +86,4 @@ demo:
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(B)/src/main.d $(wildcard $(B)/tests/unit/*/*.d)
+-include $(OBJ:.o=.d) $(B)/src/main.d $(B)/src/brain.d $(wildcard $(B)/tests/unit/*/*.d)

@@ -1,7 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The composition root: the only file that knows every room.
-int main(void)
+// The program: a command line for people, and two entries for itself.
+#include "brain.h"
+#include "cli/cli.h"
+#include "node/image.h"
+
+#include <string.h>
+
+int main(int argc, char **argv)
 {
-    return 0;
+    if (argc > 1 && strcmp(argv[1], "brain") == 0) {
+        return brain_main(argc - 2, argv + 2);
+    }
+    if (argc > 1 && strcmp(argv[1], "image-worker") == 0) {
+        image_worker_main(argc - 2, argv + 2);
+    }
+    return cli_main(argc, argv);
 }

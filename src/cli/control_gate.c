@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/control_gate.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "data/json.h"
+#include "wire/http.h"
+
+#include <stdlib.h>
+
+#define IDLE_TIMEOUT (30 * USEC_PER_SEC)
+
+struct control_gate {
+    struct control_gate_config config;
+    struct http_server *server;
+};
+
+static void answer(struct http_request *req, int code, const struct val *v)
+{
+    static const struct http_header headers[] = {
+        {{"Content-Type", 12}, {"application/json", 16}}
+    };
+    auto_buf struct buf text;
+    buf_init(&text, JSON_BYTES_MAX);
+    (void)json_write(&text, v);
+    http_reply(req->exchange, code, headers, ARRAY_LEN(headers), buf_str(&text));
+}
+
+static void answer_error(struct http_request *req, int code, struct str message)
+{
+    struct val v = val_map();
+    (void)val_set(req->arena, &v, S("message"), val_str(message));
+    answer(req, code, &v);
+}
+
+static int code_of(const struct err *err)
+{
+    return err->code == ERR_NOT_FOUND ? 404 : err->code == ERR_CONFLICT ? 409 : 422;
+}
+
+struct pod_counts {
+    int64_t all;
+    int64_t running;
+};
+
+static bool count_pod(void *ctx, struct object *object)
+{
+    struct pod_counts *counts = ctx;
+    counts->all++;
+    counts->running += str_eq(val_text_at(object_val(object), "status.phase"), S("Running"));
+    return true;
+}
+
+static void get_status(struct control_gate *gate, struct http_request *req)
+{
+    struct arena *a = req->arena;
+    struct pod_counts counts = {0};
+    struct store_stats stats = store_stats(gate->config.store);
+    gate->config.client->ops->list(gate->config.client, KIND_POD, S(""), count_pod, &counts);
+    struct val v = val_map();
+    (void)val_set(a, &v, S("api"), val_str(gate->config.api_address));
+    (void)val_set(a, &v, S("pods"), val_int(counts.all));
+    (void)val_set(a, &v, S("podsRunning"), val_int(counts.running));
+    (void)val_set(a, &v, S("objects"), val_int((int64_t)stats.objects_count));
+    (void)val_set(a, &v, S("revision"), val_int((int64_t)stats.rev));
+    struct val *notes = val_need_list(a, &v, S("notes"));
+    for (size_t i = 0; gate->config.notes != NULL && gate->config.notes[i] != NULL; i++) {
+        (void)val_push(a, notes, val_str(str_of(gate->config.notes[i])));
+    }
+    answer(req, 200, &v);
+}
+
+struct listing {
+    struct arena *arena;
+    struct val *list;
+};
+
+static void list_image(void *ctx, const struct image *image)
+{
+    struct listing *l = ctx;
+    struct val v = val_map();
+    (void)val_set(l->arena, &v, S("id"), val_str(arena_dup(l->arena, image->id)));
+    (void)val_set(l->arena, &v, S("bytes"), val_int((int64_t)image->bytes));
+    struct val *names = val_need_list(l->arena, &v, S("names"));
+    for (size_t i = 0; i < image->names_count; i++) {
+        (void)val_push(l->arena, names, val_str(arena_dup(l->arena, image->names[i])));
+    }
+    (void)val_push(l->arena, l->list, v);
+}
+
+static void get_images(struct control_gate *gate, struct http_request *req)
+{
+    struct val v = val_map();
+    struct listing l = {req->arena, val_need_list(req->arena, &v, S("images"))};
+    image_each(gate->config.images, list_image, &l);
+    answer(req, 200, &v);
+}
+
+static void on_loaded(void *ctx, const struct str *names, size_t count, const struct err *err)
+{
+    struct http_request *req = ctx;
+    if (err != NULL) {
+        answer_error(req, code_of(err), str_of(err->msg));
+        return;
+    }
+    struct val v = val_map();
+    struct val *list = val_need_list(req->arena, &v, S("names"));
+    for (size_t i = 0; i < count; i++) {
+        (void)val_push(req->arena, list, val_str(names[i]));
+    }
+    answer(req, 200, &v);
+}
+
+static void post_image(struct control_gate *gate, struct http_request *req)
+{
+    struct str path;
+    if (!http_query(req, S("path"), 0, &path) || path.n == 0 || path.p[0] != '/') {
+        answer_error(req, 400, S("path: expected an absolute path"));
+        return;
+    }
+    image_load(gate->config.images, arena_dup(req->arena, path).p, on_loaded, req);
+}
+
+static void delete_image(struct control_gate *gate, struct http_request *req)
+{
+    struct str name;
+    struct err err = {0};
+    if (!http_query(req, S("name"), 0, &name)) {
+        answer_error(req, 400, S("name: expected an image's name"));
+    } else if (image_remove(gate->config.images, name, &err) < 0) {
+        answer_error(req, code_of(&err), str_of(err.msg));
+    } else {
+        struct val v = val_map();
+        answer(req, 200, &v);
+    }
+}
+
+static void on_request(void *ctx, struct http_request *req)
+{
+    /* method, path, function */
+    static const struct {
+        const char *method;
+        const char *path;
+        void (*handle)(struct control_gate *gate, struct http_request *req);
+    } routes[] = {
+        {"GET",    "/status", get_status  },
+        {"GET",    "/images", get_images  },
+        {"POST",   "/images", post_image  },
+        {"DELETE", "/images", delete_image},
+    };
+    if (req->refused != 0) {
+        answer_error(req, req->refused, req->why);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (str_eq(req->method, str_of(routes[i].method)) &&
+            str_eq(req->path, str_of(routes[i].path))) {
+            routes[i].handle(ctx, req);
+            return;
+        }
+    }
+    answer_error(req, 404, S("no such path"));
+}
+
+struct control_gate *control_gate_new(const struct control_gate_config *config, int listen_fd,
+                                      struct err *err)
+{
+    struct control_gate *gate = xcalloc(1, sizeof *gate);
+    gate->config = *config;
+    struct http_server_config server = {
+        .loop = config->loop, .request = on_request, .ctx = gate, .idle_timeout = IDLE_TIMEOUT};
+    gate->server = http_server_new(&server);
+    if (http_server_listen(gate->server, listen_fd, err) < 0) {
+        control_gate_free(gate);
+        return NULL;
+    }
+    return gate;
+}
+
+void control_gate_free(struct control_gate *gate)
+{
+    if (gate != NULL) {
+        http_server_free(gate->server);
+        free(gate);
+    }
+}

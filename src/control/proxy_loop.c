@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/proxy_loop.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define LOG_ROOM "proxy"
+
+#define RETRY_DELAY (1 * USEC_PER_SEC)
+
+struct proxy_loop {
+    struct loop *loop;
+    struct client *client;
+    struct rule_loader *loader;
+    struct pod_net *net;
+    struct proxy_config config;
+    bool is_dirty;
+    struct timer retry;
+};
+
+struct objects {
+    struct arena *arena;
+    const struct val **list;
+    size_t count;
+    size_t cap;
+};
+
+static bool collect(void *ctx, struct object *object)
+{
+    struct objects *o = ctx;
+    if (o->count == o->cap) {
+        size_t cap = o->cap == 0 ? 64 : o->cap * 2;
+        const struct val **list = arena_alloc(o->arena, cap * sizeof(const struct val *));
+        for (size_t i = 0; i < o->count; i++) {
+            list[i] = o->list[i];
+        }
+        o->list = list;
+        o->cap = cap;
+    }
+    o->list[o->count++] = object_val(object);
+    return true;
+}
+
+static void rebuild(void *ctx);
+
+static void apply(struct proxy_loop *proxy)
+{
+    auto_arena struct arena *arena = arena_new(DECIDE_ARENA_MAX);
+    struct objects services = {.arena = arena};
+    struct objects slices = {.arena = arena};
+    struct ruleset set;
+    struct err err = {0};
+    proxy->client->ops->list(proxy->client, KIND_SERVICE, S(""), collect, &services);
+    proxy->client->ops->list(proxy->client, KIND_ENDPOINT_SLICE, S(""), collect, &slices);
+    proxy_build(arena, services.list, services.count, slices.list, slices.count, &proxy->config,
+                &set);
+    if (rule_loader_apply(proxy->loader, &set, &err) < 0) {
+        log_warn("load service rules: %s, retrying in 1 s", err.msg);
+        timer_start(proxy->loop, &proxy->retry, RETRY_DELAY, rebuild, proxy);
+    }
+}
+
+static void rebuild(void *ctx)
+{
+    struct proxy_loop *proxy = ctx;
+    proxy->is_dirty = false;
+    apply(proxy);
+}
+
+/* UDP flows are remembered by the kernel: an endpoint that left must not get them
+ * (spec/node.md 7.5). */
+static void forget_left(struct proxy_loop *proxy, const struct val *now, const struct val *before)
+{
+    const struct val *old = val_get(before, S("endpoints"));
+    for (size_t i = 0; i < val_count(old); i++) {
+        struct str address = val_text_at(val_at(old, i), "addresses.0");
+        const struct val *list = val_get(now, S("endpoints"));
+        bool is_left = true;
+        for (size_t k = 0; k < val_count(list); k++) {
+            is_left = is_left && !str_eq(val_text_at(val_at(list, k), "addresses.0"), address);
+        }
+        uint32_t ip;
+        struct err err = {0};
+        if (is_left && ip4_parse(address, &ip) == 0 &&
+            pod_net_flush_udp(proxy->net, ip, &err) < 0) {
+            log_debug("forget flows of " STR_FMT ": %s", STR_ARG(address), err.msg);
+        }
+    }
+}
+
+static void on_event(void *ctx, const struct kind *kind, struct object *object,
+                     struct object *before, bool is_delete)
+{
+    struct proxy_loop *proxy = ctx;
+    if (kind == kind_of(KIND_ENDPOINT_SLICE) && before != NULL) {
+        forget_left(proxy, is_delete ? NULL : object_val(object), object_val(before));
+    }
+    if (!proxy->is_dirty) {
+        proxy->is_dirty = true;
+        loop_defer(proxy->loop, rebuild, proxy);
+    }
+}
+
+struct proxy_loop *proxy_loop_new(struct loop *loop, struct client *client,
+                                  struct rule_loader *loader, struct pod_net *net,
+                                  const struct proxy_config *config)
+{
+    struct proxy_loop *proxy = xcalloc(1, sizeof *proxy);
+    *proxy = (struct proxy_loop){
+        .loop = loop, .client = client, .loader = loader, .net = net, .config = *config};
+    client->ops->watch(client, KIND_SERVICE, on_event, proxy);
+    client->ops->watch(client, KIND_ENDPOINT_SLICE, on_event, proxy);
+    return proxy;
+}
+
+void proxy_loop_free(struct proxy_loop *proxy)
+{
+    if (proxy != NULL) {
+        timer_stop(&proxy->retry);
+        free(proxy);
+    }
+}
