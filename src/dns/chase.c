@@ -12,7 +12,7 @@ enum { MX_PREFIX = 2, SRV_PREFIX = 6 };
 /* Which data may be copied: prefix bytes as they are, then a name; or everything as it is. */
 static const struct data_form {
     enum dns_type type;
-    size_t prefix;
+    uint32_t prefix;
     bool has_name;
     bool is_compressed;
 } data_forms[] = {

@@ -284,7 +284,7 @@ int pod_net_add(struct pod_net *net, const char *id, uint32_t address, struct er
     }
     auto_free char *path = xasprintf("%s/%s", net->netns_dir, id);
     bool is_new = !is_pinned(path);
-    if (is_new && (code = namespace_make(path, err)) < 0) {
+    if (is_new && namespace_make(path, err) < 0) {
         return err_wrap(err, "network of pod \"%s\"", id);
     }
     auto_close int ns = open(path, O_RDONLY | O_CLOEXEC);
@@ -293,10 +293,8 @@ int pod_net_add(struct pod_net *net, const char *id, uint32_t address, struct er
     }
     struct nl inside = {0};
     struct route to_pod = {.base = address, .prefix = 32, .index = net->bridge};
-    if ((code = socket_inside(ns, &inside, err)) < 0 ||
-        (code = veth_ensure(net, id, address, ns, is_new, err)) < 0 ||
-        (code = pod_side(net, &inside, address, err)) < 0 ||
-        (code = route_add(&net->route, &to_pod, err)) < 0) {
+    if (socket_inside(ns, &inside, err) < 0 || veth_ensure(net, id, address, ns, is_new, err) < 0 ||
+        pod_side(net, &inside, address, err) < 0 || route_add(&net->route, &to_pod, err) < 0) {
         nl_close(&inside);
         return err_wrap(err, "network of pod \"%s\"", id);
     }

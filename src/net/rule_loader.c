@@ -90,7 +90,7 @@ struct rule_loader *rule_loader_open(struct err *err)
     size_t bytes = send_bytes(mnl_socket_get_fd(loader->nl.socket));
     loader->batch_bytes_max =
         bytes > SERVICE_BYTES_MAX + NFT_MESSAGE_MAX ? bytes - SERVICE_BYTES_MAX : NFT_MESSAGE_MAX;
-    loader->batch.size = loader->batch_bytes_max + SERVICE_BYTES_MAX + 2 * NFT_MESSAGE_MAX;
+    loader->batch.size = loader->batch_bytes_max + SERVICE_BYTES_MAX + 2L * NFT_MESSAGE_MAX;
     loader->batch.bytes = xmalloc(loader->batch.size);
     /* An empty table would refuse what the last brain's table still serves: the table is replaced
      * in one transaction with the first services. */
@@ -284,34 +284,51 @@ static void note_udp(struct change *change, const struct rule_service *service, 
     }
 }
 
+/* One step of the walk: want, was or both (then of the same address and port). */
+static void service_step(struct rule_loader *loader, const struct rule_service *want,
+                         struct loaded *was, struct change *change)
+{
+    const struct loaded nothing = {0};
+    if (want == NULL) {
+        put_difference(loader, was, &nothing);
+        note_udp(change, &was->service, /*is_gone=*/true);
+        return;
+    }
+    struct loaded made = loaded_make(want, was);
+    put_difference(loader, was == NULL ? &nothing : was, &made);
+    change->next[change->next_count++] = made;
+    note_udp(change, want, /*is_gone=*/false);
+}
+
+static void service_keep(struct rule_loader *loader, const struct rule_service *want,
+                         struct loaded *was, struct change *change)
+{
+    change->next[change->next_count++] = *was;
+    *was = (struct loaded){0};
+    if (loader->must_sweep_all) {
+        note_udp(change, want, /*is_gone=*/false);
+    }
+}
+
 static int services_walk(struct rule_loader *loader, const struct ruleset *set,
                          struct change *change, struct err *err)
 {
-    const struct loaded nothing = {0};
     size_t at = 0;
     for (size_t i = 0; i < set->services_count || at < loader->services_count;) {
         const struct rule_service *want = i < set->services_count ? &set->services[i] : NULL;
         struct loaded *was = at < loader->services_count ? &loader->services[at] : NULL;
-        int order = want == NULL ? 1 : was == NULL ? -1 : service_cmp(want, &was->service);
-        i += order <= 0 ? 1 : 0;
-        at += order >= 0 ? 1 : 0;
-        if (order == 0 && is_unchanged(want, &was->service)) {
-            change->next[change->next_count++] = *was;
-            *was = (struct loaded){0};
-            if (loader->must_sweep_all) {
-                note_udp(change, want, /*is_gone=*/false);
-            }
+        if (want != NULL && was != NULL) {
+            int order = service_cmp(want, &was->service);
+            want = order > 0 ? NULL : want;
+            was = order < 0 ? NULL : was;
+        }
+        i += want != NULL ? 1 : 0;
+        at += was != NULL ? 1 : 0;
+        if (want != NULL && was != NULL && is_unchanged(want, &was->service)) {
+            service_keep(loader, want, was, change);
             continue;
         }
-        if (order > 0) {
-            put_difference(loader, was, &nothing);
-            note_udp(change, &was->service, /*is_gone=*/true);
-        } else {
-            struct loaded made = loaded_make(want, order == 0 ? was : NULL);
-            put_difference(loader, order == 0 ? was : &nothing, &made);
-            change->next[change->next_count++] = made;
-            note_udp(change, want, /*is_gone=*/false);
-        }
+        service_step(loader, want, was, change);
         int code = batch_service_done(loader, err);
         if (code < 0) {
             return code;
