@@ -37,7 +37,8 @@ struct conn {
     size_t out_at; /* sent so far */
     struct buf unread;
     struct timer kick;   /* work that must not happen inside a call: (1) */
-    struct timer linger; /* after CLOSING */
+    struct timer linger; /* in CLOSING and LINGERING */
+    size_t linger_seen;  /* backlog when it was started */
     struct err err;
     bool is_paused;
     bool is_eof;
@@ -159,6 +160,18 @@ static ssize_t put(struct conn *conn, const char *p, size_t n)
     return -1;
 }
 
+static void on_linger_over(void *ctx)
+{
+    struct conn *conn = ctx;
+    size_t left = conn_backlog(conn);
+    if (conn->state == CLOSING && left < conn->linger_seen) {
+        conn->linger_seen = left; /* slow, but it moves */
+        timer_start(conn->c.loop, &conn->linger, CONN_STALL, on_linger_over, conn);
+        return;
+    }
+    broke(conn);
+}
+
 static void say_goodbye(struct conn *conn)
 {
     if (conn->ssl != NULL) {
@@ -167,7 +180,8 @@ static void say_goodbye(struct conn *conn)
         ERR_clear_error();
     }
     (void)shutdown(conn->c.fd, SHUT_WR);
-    conn->state = conn->is_eof ? CLOSING : LINGERING;
+    conn->state = LINGERING;
+    timer_start(conn->c.loop, &conn->linger, CONN_LINGER, on_linger_over, conn);
     if (conn->is_eof) {
         broke(conn);
     }
@@ -391,11 +405,6 @@ static void on_kick(void *ctx)
     }
 }
 
-static void on_linger_over(void *ctx)
-{
-    broke(ctx);
-}
-
 struct conn *conn_new(const struct conn_config *config, struct err *err)
 {
     struct conn *conn = xcalloc(1, sizeof *conn);
@@ -494,7 +503,8 @@ void conn_finish(struct conn *conn)
         return;
     }
     conn->state = CLOSING;
-    timer_start(conn->c.loop, &conn->linger, conn->out.n == 0 ? CONN_LINGER : 10 * CONN_LINGER,
+    conn->linger_seen = conn_backlog(conn);
+    timer_start(conn->c.loop, &conn->linger, conn->out.n == 0 ? CONN_LINGER : CONN_STALL,
                 on_linger_over, conn);
     pump_out(conn);
 }

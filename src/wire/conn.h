@@ -44,5 +44,6 @@ X509 *conn_peer_cert(const struct conn *conn);
 void conn_unread(struct conn *conn, struct str bytes);
 
 #define CONN_LINGER (1 * USEC_PER_SEC)
+#define CONN_STALL  (60 * USEC_PER_SEC) /* the last bytes may take this long without a move */
 
 #endif
