@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
@@ -210,11 +211,11 @@ static void put_slots_beyond(struct nft_batch *batch, bool is_add, const struct 
         return;
     }
     const struct slot_class *slots = &slot_classes[a->slot_class];
-    bool is_same_class = b->slots != NULL && b->slot_class == a->slot_class;
+    const struct rule_endpoint *others = b->slot_class == a->slot_class ? b->slots : NULL;
     auto_free struct nft_slot *list = xcalloc(slots->count, sizeof(*list));
     size_t count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
-        if (!is_same_class || endpoint_cmp(&a->slots[i], &b->slots[i]) != 0) {
+        if (others == NULL || endpoint_cmp(&a->slots[i], &others[i]) != 0) {
             list[count++] = (struct nft_slot){slots->offset + i, a->slots[i]};
         }
     }
@@ -290,6 +291,7 @@ static void service_step(struct rule_loader *loader, const struct rule_service *
 {
     const struct loaded nothing = {0};
     if (want == NULL) {
+        assert(was != NULL);
         put_difference(loader, was, &nothing);
         note_udp(change, &was->service, /*is_gone=*/true);
         return;

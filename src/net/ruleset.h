@@ -39,12 +39,15 @@ struct ruleset {
 };
 
 struct rule_loader;
-/* Opens the nftables socket of this network namespace and creates table "coracle" with its chains,
- * replacing one that an earlier brain left. */
+/* Opens the nftables socket of this network namespace. The first apply replaces the table "coracle"
+ * that an earlier brain left, in one transaction with the first services: until then the old rules
+ * serve on. */
 struct rule_loader *rule_loader_open(struct err *err);
 void rule_loader_close(struct rule_loader *loader); /* rules stay */
 /* Makes the kernel agree with the set; one atomic change (batches of at most 200 services),
- * established connections go on. Keeps its own copy. */
+ * established connections go on, UDP flows to endpoints that left are forgotten. Keeps its own
+ * copy.
+ */
 MUST_CHECK int rule_loader_apply(struct rule_loader *loader, const struct ruleset *set,
                                  struct err *err);
 /* The set as readable text, one service a line, for tests and for debugging. */
