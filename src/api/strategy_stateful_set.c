@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// StatefulSets (spec/statefulset.md 1): defaults, what may change, and upstream's words for
+// mistakes. Rules that hold only for new sets or new templates run in admission, where the stored
+// set is known: what was once accepted stays editable.
+#include "api/rules.h"
+#include "api/selector.h"
+#include "api/strategy.h"
+#include "api/strategy_claim.h"
+#include "api/strategy_pod.h"
+#include "base/mem.h"
+
+enum { USEFUL_NAME_LEN = 52 }; /* "<set>-<hash>" has to fit a label value */
+
+static void default_text(struct arena *arena, struct val *map, const char *key, const char *text)
+{
+    if (val_text(val_get(map, str_of(key))).n == 0) {
+        (void)val_set(arena, map, str_of(key), val_str(str_of(text)));
+    }
+}
+
+static void default_int(struct arena *arena, struct val *map, const char *key, int64_t value)
+{
+    const struct val *have = val_get(map, str_of(key));
+    if (have == NULL || val_is(have, VAL_NULL)) {
+        (void)val_set(arena, map, str_of(key), val_int(value));
+    }
+}
+
+static void default_templates(struct arena *arena, struct val *spec)
+{
+    struct val *templates = val_slot(spec, S("volumeClaimTemplates"));
+    for (size_t i = 0; i < val_count(templates); i++) {
+        struct val *template = &templates->items[i];
+        if (!val_is(template, VAL_MAP)) {
+            continue;
+        }
+        default_text(arena, template, "apiVersion", "v1");
+        default_text(arena, template, "kind", "PersistentVolumeClaim");
+        default_text(arena, val_need_map(arena, template, S("spec")), "volumeMode", "Filesystem");
+        default_text(arena, val_need_map(arena, template, S("status")), "phase", "Pending");
+    }
+}
+
+/* In the order of 1.4: an update strategy with a type but no rollingUpdate keeps none. */
+static void set_defaults(struct arena *arena, struct val *obj)
+{
+    struct val *spec = val_need_map(arena, obj, S("spec"));
+    default_text(arena, spec, "podManagementPolicy", "OrderedReady");
+    struct val *strategy = val_need_map(arena, spec, S("updateStrategy"));
+    if (val_text(val_get(strategy, S("type"))).n == 0) {
+        (void)val_set(arena, strategy, S("type"), val_str(S("RollingUpdate")));
+        (void)val_need_map(arena, strategy, S("rollingUpdate"));
+    }
+    struct val *rolling = val_slot(strategy, S("rollingUpdate"));
+    if (val_is(rolling, VAL_MAP) &&
+        str_eq(val_text(val_get(strategy, S("type"))), S("RollingUpdate"))) {
+        default_int(arena, rolling, "partition", 0);
+        default_int(arena, rolling, "maxUnavailable", 1);
+    }
+    struct val *retention = val_need_map(arena, spec, S("persistentVolumeClaimRetentionPolicy"));
+    default_text(arena, retention, "whenDeleted", "Retain");
+    default_text(arena, retention, "whenScaled", "Retain");
+    default_int(arena, spec, "replicas", 1);
+    default_int(arena, spec, "revisionHistoryLimit", 10);
+    pod_template_defaults(arena, val_need_map(arena, spec, S("template")));
+    default_templates(arena, spec);
+}
+
+static void set_prepare(struct arena *arena, struct val *obj, const struct val *old,
+                        struct str subresource)
+{
+    if (old == NULL) {
+        struct val status = val_map();
+        (void)val_set(arena, &status, S("availableReplicas"), val_int(0));
+        (void)val_set(arena, &status, S("replicas"), val_int(0));
+        (void)val_set(arena, obj, S("status"), status);
+        return;
+    }
+    struct str kept = str_eq(subresource, S("status")) ? S("spec") : S("status");
+    const struct val *before = val_get(old, kept);
+    if (before != NULL) {
+        (void)val_set(arena, obj, kept, val_copy(arena, before));
+    }
+}
+
+/* --- admission: rules for what is new --- */
+
+static void warn(struct admission *a, struct str text)
+{
+    if (a->warn != NULL) {
+        a->warn(a->warn_ctx, text);
+    }
+}
+
+static void check_template(struct admission *a, const struct val *spec)
+{
+    const struct val *templates = val_get(spec, S("volumeClaimTemplates"));
+    const struct val *template = val_get(spec, S("template"));
+    const struct val *before = val_path(a->old, "spec.template");
+    if (before != NULL && val_eq(template, before)) {
+        return;
+    }
+    size_t count = val_count(templates);
+    struct str *names = arena_alloc(a->arena, (count + 1) * sizeof *names);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = val_text_at(val_at(templates, i), "metadata.name");
+    }
+    pod_template_validate(template, S("spec.template"), names, count, a->causes);
+}
+
+static void check_new_set(struct admission *a, const struct val *obj, const struct val *spec)
+{
+    const struct val *service = val_get(spec, S("serviceName"));
+    if (val_text(service).n > 0) {
+        check_rule(rule_dns_label(val_text(service)), S("spec.serviceName"), service, a->causes);
+    }
+    const struct val *templates = val_get(spec, S("volumeClaimTemplates"));
+    for (size_t i = 0; i < val_count(templates); i++) {
+        claim_spec_validate(val_get(val_at(templates, i), S("spec")),
+                            arena_fmt(a->arena, "spec.volumeClaimTemplates[%zu].spec", i),
+                            a->causes);
+    }
+    if (val_text_at(obj, "metadata.name").n > USEFUL_NAME_LEN) {
+        warn(a, S("metadata.name: over 52 characters: pods can't be created, because their label "
+                  "controller-revision-hash would be over 63"));
+    }
+}
+
+static void set_admit(struct admission *a, struct val *obj)
+{
+    if (a->subresource.n > 0) {
+        return;
+    }
+    const struct val *spec = val_get(obj, S("spec"));
+    if (a->old == NULL) {
+        check_new_set(a, obj, spec);
+    }
+    check_template(a, spec);
+    if (val_number(val_get(spec, S("revisionHistoryLimit")), 0) < 0) {
+        warn(a, S("spec.revisionHistoryLimit: a negative value retains all historical revisions; a "
+                  "value >= 0 is recommended"));
+    }
+}
+
+/* --- validation --- */
+
+static void check_max_unavailable(const struct val *max, struct causes *causes)
+{
+    struct str path = S("spec.updateStrategy.rollingUpdate.maxUnavailable");
+    struct str text = val_text(max);
+    int64_t number = val_number(max, 0);
+    if (max == NULL) {
+        return;
+    }
+    if (val_is(max, VAL_STR)) {
+        uint64_t percent = 0;
+        if (text.n < 2 || text.p[text.n - 1] != '%' ||
+            str_to_u64(str_sub(text, 0, text.n - 1), &percent) < 0) {
+            cause_add(causes, CAUSE_INVALID, path, max,
+                      S("a valid percent string must be a numeric string followed by an ending '%' "
+                        "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"));
+            return;
+        }
+        if (percent > 100) {
+            cause_add(causes, CAUSE_INVALID, path, max, S("must not be greater than 100%"));
+        }
+        number = percent > 100 ? 1 : (int64_t)percent;
+    }
+    if (number == 0) {
+        cause_add(causes, CAUSE_INVALID, path, max, S("cannot be 0"));
+    } else if (number < 0) {
+        check_not_negative(max, path, causes);
+    }
+}
+
+static void check_strategy(const struct val *spec, struct causes *causes)
+{
+    const struct val *strategy = val_get(spec, S("updateStrategy"));
+    const struct val *rolling = val_get(strategy, S("rollingUpdate"));
+    struct str type = val_text(val_get(strategy, S("type")));
+    if (str_eq(type, S("OnDelete"))) {
+        if (rolling != NULL) {
+            cause_add(causes, CAUSE_INVALID, S("spec.updateStrategy.rollingUpdate"), rolling,
+                      S("only allowed for updateStrategy 'RollingUpdate'"));
+        }
+    } else if (str_eq(type, S("RollingUpdate"))) {
+        check_not_negative(val_get(rolling, S("partition")),
+                           S("spec.updateStrategy.rollingUpdate.partition"), causes);
+        check_max_unavailable(val_get(rolling, S("maxUnavailable")), causes);
+    } else {
+        cause_add(causes, CAUSE_INVALID, S("spec.updateStrategy"), strategy,
+                  S("must be 'RollingUpdate' or 'OnDelete'"));
+    }
+}
+
+static void check_retention(const struct val *spec, struct causes *causes)
+{
+    static const struct str supported[] = {
+        {"Retain", 6},
+        {"Delete", 6}
+    };
+    static const char *const keys[] = {"whenDeleted", "whenScaled"};
+    const struct val *retention = val_get(spec, S("persistentVolumeClaimRetentionPolicy"));
+    for (size_t i = 0; i < ARRAY_LEN(keys) && retention != NULL; i++) {
+        const struct val *policy = val_get(retention, str_of(keys[i]));
+        if (!str_eq(val_text(policy), supported[0]) && !str_eq(val_text(policy), supported[1])) {
+            cause_add_unsupported(
+                causes,
+                arena_fmt(causes->arena, "spec.persistentVolumeClaimRetentionPolicy.%s", keys[i]),
+                policy, supported, ARRAY_LEN(supported));
+        }
+    }
+}
+
+static void check_selector(const struct val *spec, struct causes *causes)
+{
+    const struct val *selector = val_get(spec, S("selector"));
+    const struct val *labels = val_path(spec, "template.metadata.labels");
+    if (selector == NULL) {
+        cause_add(causes, CAUSE_REQUIRED, S("spec.selector"), NULL, S(""));
+        return;
+    }
+    check_label_selector(selector, S("spec.selector"), causes);
+    struct selector *parsed = NULL;
+    struct err err;
+    if (selector_of_val(causes->arena, selector, &parsed, &err) < 0) {
+        return;
+    }
+    if (selector_is_everything(parsed)) {
+        cause_add(causes, CAUSE_INVALID, S("spec.selector"), selector,
+                  S("empty selector is invalid for statefulset"));
+    } else if (!selector_matches(parsed, labels)) {
+        struct val none = val_map();
+        cause_add(causes, CAUSE_INVALID, S("spec.template.metadata.labels"),
+                  labels == NULL ? &none : labels,
+                  S("`selector` does not match template `labels`"));
+    }
+}
+
+static void check_template_rules(const struct val *spec, struct causes *causes)
+{
+    static const struct str always[] = {
+        {"Always", 6}
+    };
+    const struct val *policy = val_path(spec, "template.spec.restartPolicy");
+    if (!str_eq(val_text(policy), always[0])) {
+        cause_add_unsupported(causes, S("spec.template.spec.restartPolicy"), policy, always, 1);
+    }
+    if (val_path(spec, "template.spec.activeDeadlineSeconds") != NULL) {
+        cause_add(causes, CAUSE_FORBIDDEN, S("spec.template.spec.activeDeadlineSeconds"), NULL,
+                  S("activeDeadlineSeconds in StatefulSet is not Supported"));
+    }
+}
+
+static void set_validate(const struct val *obj, struct causes *causes)
+{
+    const struct val *spec = val_get(obj, S("spec"));
+    const struct val *policy = val_get(spec, S("podManagementPolicy"));
+    if (!str_eq(val_text(policy), S("OrderedReady")) && !str_eq(val_text(policy), S("Parallel"))) {
+        cause_add(causes, CAUSE_INVALID, S("spec.podManagementPolicy"), policy,
+                  S("must be 'OrderedReady' or 'Parallel'"));
+    }
+    check_strategy(spec, causes);
+    check_retention(spec, causes);
+    check_not_negative(val_get(spec, S("replicas")), S("spec.replicas"), causes);
+    check_not_negative(val_get(spec, S("minReadySeconds")), S("spec.minReadySeconds"), causes);
+    check_not_negative(val_path(spec, "ordinals.start"), S("spec.ordinals.start"), causes);
+    check_selector(spec, causes);
+    check_template_rules(spec, causes);
+}
+
+/* Upstream compares nil and empty as equal: empties go at every depth. */
+static void drop_empties(struct val *v)
+{
+    if (val_is(v, VAL_LIST)) {
+        for (size_t i = 0; i < v->n; i++) {
+            drop_empties(&v->items[i]);
+        }
+    }
+    if (!val_is(v, VAL_MAP)) {
+        return;
+    }
+    for (size_t i = v->n; i-- > 0;) {
+        struct val *member = &v->members[i].val;
+        drop_empties(member);
+        bool is_container = val_is(member, VAL_LIST) || val_is(member, VAL_MAP);
+        if (val_is(member, VAL_NULL) || (is_container && val_count(member) == 0)) {
+            (void)val_remove(v, v->members[i].key);
+        }
+    }
+}
+
+static struct val immutable_part(struct arena *arena, const struct val *spec)
+{
+    static const char *const mutable_fields[] = {
+        "replicas",
+        "template",
+        "updateStrategy",
+        "minReadySeconds",
+        "ordinals",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+    };
+    struct val part = val_copy(arena, spec);
+    for (size_t i = 0; i < ARRAY_LEN(mutable_fields); i++) {
+        (void)val_remove(&part, str_of(mutable_fields[i]));
+    }
+    drop_empties(&part);
+    return part;
+}
+
+/* Counters of /status. */
+static void check_status(const struct val *obj, const struct val *old, struct causes *causes)
+{
+    static const struct {
+        const char *key;
+        const char *limit; /* NULL = none */
+    } rows[] = {
+        {"replicas",           NULL           },
+        {"readyReplicas",      "replicas"     },
+        {"currentReplicas",    "replicas"     },
+        {"updatedReplicas",    "replicas"     },
+        {"availableReplicas",  "replicas"     },
+        {"availableReplicas",  "readyReplicas"},
+        {"observedGeneration", NULL           },
+        {"collisionCount",     NULL           },
+    };
+    const struct val *status = val_get(obj, S("status"));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct val *v = val_get(status, str_of(rows[i].key));
+        struct str path = arena_fmt(causes->arena, "status.%s", rows[i].key);
+        if (rows[i].limit == NULL) {
+            check_not_negative(v, path, causes);
+        } else if (val_number(v, 0) > val_number(val_get(status, str_of(rows[i].limit)), 0)) {
+            cause_add(causes, CAUSE_INVALID, path, v,
+                      arena_fmt(causes->arena, "cannot be greater than status.%s", rows[i].limit));
+        }
+    }
+    const struct val *count = val_get(status, S("collisionCount"));
+    if (val_number(count, 0) < val_number_at(old, "status.collisionCount", 0)) {
+        cause_add(causes, CAUSE_INVALID, S("status.collisionCount"), count,
+                  S("cannot be decremented"));
+    }
+}
+
+static void set_validate_update(const struct val *obj, const struct val *old, struct causes *causes)
+{
+    struct val now = immutable_part(causes->arena, val_get(obj, S("spec")));
+    struct val before = immutable_part(causes->arena, val_get(old, S("spec")));
+    if (!val_eq(&now, &before)) {
+        cause_add(causes, CAUSE_FORBIDDEN, S("spec"), NULL,
+                  S("updates to statefulset spec for fields other than 'replicas', 'ordinals', "
+                    "'template', 'updateStrategy', 'revisionHistoryLimit', "
+                    "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"));
+    }
+    check_status(obj, old, causes);
+}
+
+static struct str set_check_name(struct str name, bool is_prefix)
+{
+    if (is_prefix && str_ends(name, S("-"))) {
+        name = str_sub(name, 0, name.n - 1);
+    }
+    return rule_dns_label(name);
+}
+
+const struct strategy strategy_stateful_set = {
+    .defaults = set_defaults,
+    .prepare = set_prepare,
+    .admit = set_admit,
+    .validate = set_validate,
+    .validate_update = set_validate_update,
+    .check_name = set_check_name,
+};
