@@ -29,12 +29,22 @@ struct node_config {
     struct str cluster_domain;
     bool is_rootless;
     bool has_cgroups; /* limits can be enforced */
+    /* Where namespaces and bundles live: a tmpfs that dies with the cluster's namespaces. Pod
+     * networks are pinned by pod_net in run_dir/netns. Empty root_dir: no disk at all
+     * (simulation). */
+    struct str run_dir;
+    struct str volumes_dir; /* <data>/volumes: claims' directories that may be removed */
+    uint32_t pod_cidr;      /* host order; as given to pod_net */
+    int pod_prefix;
+    struct str version; /* of the node agent, "v1.35.0+coracle"; empty = that */
 };
 /* Registers the Node object, adopts containers, starts working. */
 struct node *node_new(const struct node_config *config, struct err *err);
-void node_free(struct node *node); /* containers go on */
-/* Sessions for the server. */
+/* After the loop has stopped; containers go on. */
+void node_free(struct node *node);
+/* Sessions for the server: the operations, and the `node` argument of their open. */
 const struct session_ops *node_session_ops(void);
+void *node_sessions(struct node *node);
 /* Stops every container with its grace, at most for `limit`; done when none runs (coracle down). */
 void node_shutdown(struct node *node, usec limit, void (*done)(void *ctx), void *ctx);
 

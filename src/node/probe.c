@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Running probes: a timer each, one attempt at a time, thresholds before a verdict counts.
+#define LOG_ROOM "node"
+#include "node/probe.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/pod_env.h"
+#include "wire/http.h"
+
+#include <stdlib.h>
+
+enum { OUTPUT_BYTES_MAX = 10 << 10 };
+
+struct probe {
+    struct pod *pod; /* held */
+    size_t index;
+    enum probe_type type;
+    int attempt; /* of the container it was made for */
+    struct timer timer;
+    struct http_call *call;
+    bool is_exec_running;
+    bool is_stopped; /* waits for its exec to come back */
+    enum probe_verdict last;
+    int count; /* same results in a row */
+};
+
+static const char *const keys[PROBE_TYPE_COUNT] = {"startupProbe", "livenessProbe",
+                                                   "readinessProbe"};
+static const char *const names[PROBE_TYPE_COUNT] = {"Startup", "Liveness", "Readiness"};
+
+static const struct val *probe_spec(const struct probe *probe)
+{
+    return val_get(probe->pod->facts.slots[probe->index].spec, str_of(keys[probe->type]));
+}
+
+static usec seconds_of(const struct probe *probe, const char *field, int64_t otherwise)
+{
+    int64_t n = val_number(val_get(probe_spec(probe), str_of(field)), otherwise);
+    return (n < 1 && otherwise > 0 ? otherwise : n) * USEC_PER_SEC;
+}
+
+static int threshold_of(const struct probe *probe, const char *field, int64_t otherwise)
+{
+    int64_t n = val_number(val_get(probe_spec(probe), str_of(field)), otherwise);
+    return n < 1 ? (int)otherwise : (int)n;
+}
+
+uint16_t probe_port(const struct val *container, const struct val *port)
+{
+    int64_t number = val_number(port, 0);
+    struct str name = val_text(port);
+    uint64_t digits = 0;
+    const struct val *ports = val_get(container, S("ports"));
+    for (size_t i = 0; name.n && i < val_count(ports); i++) {
+        if (str_eq(val_text(val_get(val_at(ports, i), S("name"))), name)) {
+            number = val_number(val_get(val_at(ports, i), S("containerPort")), 0);
+        }
+    }
+    if (number == 0 && str_to_u64(name, &digits) == 0 && digits < 65536) {
+        number = (int64_t)digits;
+    }
+    return number > 0 && number < 65536 ? (uint16_t)number : 0;
+}
+
+void probes_reset(struct slot *slot)
+{
+    slot->verdicts[PROBE_STARTUP] = VERDICT_UNKNOWN;
+    slot->verdicts[PROBE_LIVENESS] = VERDICT_SUCCESS;
+    slot->verdicts[PROBE_READINESS] = VERDICT_FAILURE;
+}
+
+/* --- results --- */
+
+static void tick(void *ctx);
+
+static void condemn(struct probe *probe)
+{
+    struct slot *slot = &probe->pod->facts.slots[probe->index];
+    bool is_startup = probe->type == PROBE_STARTUP;
+    auto_free char *text = xasprintf("%s %s failed %s probe, will be restarted",
+                                     slot->class == SLOT_MAIN ? "Container" : "Init container",
+                                     slot->name, is_startup ? "startup" : "liveness");
+    const struct val *grace = val_get(probe_spec(probe), S("terminationGracePeriodSeconds"));
+    if (!slot_wants_restart(&probe->pod->facts, slot, 137)) {
+        char *cut = strstr(text, ", will be");
+        *cut = '\0';
+    }
+    slot->must_restart = true;
+    slot->stop_grace = grace ? val_number(grace, 30) * USEC_PER_SEC : -1;
+    text_set(&slot->stop_message, text);
+}
+
+static void settle(struct probe *probe, enum probe_verdict verdict)
+{
+    struct slot *slot = &probe->pod->facts.slots[probe->index];
+    probe->count = verdict == probe->last ? probe->count + 1 : 1;
+    probe->last = verdict;
+    int needed = verdict == VERDICT_SUCCESS ? threshold_of(probe, "successThreshold", 1)
+                                            : threshold_of(probe, "failureThreshold", 3);
+    if (probe->count < needed || slot->verdicts[probe->type] == verdict) {
+        return;
+    }
+    slot->verdicts[probe->type] = verdict;
+    if (verdict == VERDICT_FAILURE && probe->type != PROBE_READINESS &&
+        !pod_is_deleting(&probe->pod->facts)) {
+        condemn(probe);
+    }
+    pod_wake(probe->pod);
+}
+
+static void free_probe(struct probe *probe)
+{
+    pod_unref(probe->pod);
+    free(probe);
+}
+
+static void ended(struct probe *probe, enum probe_verdict verdict, struct str output)
+{
+    struct pod *pod = probe->pod;
+    if (probe->is_stopped) {
+        free_probe(probe);
+        return;
+    }
+    if (verdict == VERDICT_FAILURE) {
+        struct arena *arena = arena_new(1 << 16);
+        slot_event(pod, probe->index, "Warning", "Unhealthy",
+                   arena_fmt(arena, "%s probe failed: " STR_FMT, names[probe->type],
+                             STR_ARG(str_sub(output, 0, OUTPUT_BYTES_MAX))));
+        arena_free(arena);
+    }
+    if (verdict != VERDICT_UNKNOWN) {
+        settle(probe, verdict);
+    }
+    timer_start(pod->node->config.loop, &probe->timer, seconds_of(probe, "periodSeconds", 10), tick,
+                probe);
+}
+
+/* Could not be tried at all: no change of state. */
+static void errored(struct probe *probe, const char *message)
+{
+    auto_free char *text = xasprintf("%s probe errored and resulted in unknown state: %s",
+                                     names[probe->type], message);
+    slot_event(probe->pod, probe->index, "Warning", "Unhealthy", str_of(text));
+    ended(probe, VERDICT_UNKNOWN, S(""));
+}
+
+/* --- HTTP --- */
+
+static struct str probe_host(const struct probe *probe, const struct val *action)
+{
+    struct str host = val_text(val_get(action, S("host")));
+    if (host.n) {
+        return host;
+    }
+    bool is_host = pod_is_host_network(probe->pod->facts.pod);
+    return str_of(is_host ? probe->pod->node->host_ip : probe->pod->facts.ip);
+}
+
+static void http_ended(void *ctx, int code, struct str location, struct str body,
+                       const struct err *err)
+{
+    struct probe *probe = ctx;
+    struct arena *arena = arena_new(1 << 17);
+    const struct val *get = val_get(probe_spec(probe), S("httpGet"));
+    probe->call = NULL;
+    (void)location;
+    (void)body;
+    if (err) {
+        struct str path = val_text(val_get(get, S("path")));
+        struct str scheme = val_text(val_get(get, S("scheme")));
+        uint16_t port =
+            probe_port(probe->pod->facts.slots[probe->index].spec, val_get(get, S("port")));
+        ended(probe, VERDICT_FAILURE,
+              arena_fmt(arena, "Get \"%s://" STR_FMT ":%d" STR_FMT "\": %s",
+                        str_eq(scheme, S("HTTPS")) ? "https" : "http",
+                        STR_ARG(probe_host(probe, get)), port, STR_ARG(path.n ? path : S("/")),
+                        err->msg));
+    } else if (code >= 200 && code < 400) {
+        ended(probe, VERDICT_SUCCESS, S(""));
+    } else {
+        ended(probe, VERDICT_FAILURE,
+              arena_fmt(arena, "HTTP probe failed with statuscode: %d", code));
+    }
+    arena_free(arena);
+}
+
+enum { HEADERS_MAX = 64 };
+
+static bool same_name(struct str a, struct str b)
+{
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+static size_t collect_headers(const struct val *get, struct http_header *headers)
+{
+    const struct val *own = val_get(get, S("httpHeaders"));
+    size_t count = 0;
+    bool has_agent = false;
+    bool has_accept = false;
+    for (size_t i = 0; i < val_count(own) && count < HEADERS_MAX - 2; i++) {
+        struct str name = val_text(val_get(val_at(own, i), S("name")));
+        struct str value = val_text(val_get(val_at(own, i), S("value")));
+        has_agent = has_agent || same_name(name, S("User-Agent"));
+        has_accept = has_accept || same_name(name, S("Accept"));
+        if (value.n || !same_name(name, S("Accept"))) {
+            headers[count++] = (struct http_header){name, value};
+        }
+    }
+    if (!has_agent) {
+        headers[count++] = (struct http_header){S("User-Agent"), S("kube-probe/1.35")};
+    }
+    if (!has_accept) {
+        headers[count++] = (struct http_header){S("Accept"), S("*/*")};
+    }
+    return count;
+}
+
+static void run_http(struct probe *probe, const struct val *get)
+{
+    const struct slot *slot = &probe->pod->facts.slots[probe->index];
+    struct http_header headers[HEADERS_MAX];
+    struct str path = val_text(val_get(get, S("path")));
+    struct http_call_config config = {
+        .host = probe_host(probe, get),
+        .port = probe_port(slot->spec, val_get(get, S("port"))),
+        .is_tls = str_eq(val_text(val_get(get, S("scheme"))), S("HTTPS")),
+        .method = S("GET"),
+        .target = path.n ? path : S("/"),
+        .headers = headers,
+        .headers_count = collect_headers(get, headers),
+        .timeout = seconds_of(probe, "timeoutSeconds", 1),
+        .body_bytes_max = OUTPUT_BYTES_MAX,
+    };
+    if (config.port == 0) {
+        errored(probe, "couldn't find the port of the probe");
+        return;
+    }
+    probe->call = http_call(probe->pod->node->config.loop, &config, http_ended, probe);
+}
+
+/* --- TCP and exec --- */
+
+static void tcp_ended(void *ctx, int code, struct str location, struct str body,
+                      const struct err *err)
+{
+    struct probe *probe = ctx;
+    (void)code;
+    (void)location;
+    (void)body;
+    probe->call = NULL;
+    ended(probe, err ? VERDICT_FAILURE : VERDICT_SUCCESS, err ? str_of(err->msg) : S(""));
+}
+
+static void exec_ended(void *ctx, int exit_code, struct str output, const struct err *err)
+{
+    struct probe *probe = ctx;
+    probe->is_exec_running = false;
+    if (probe->is_stopped) {
+        free_probe(probe);
+    } else if (err && err->code == ERR_TIMEOUT) {
+        ended(probe, VERDICT_FAILURE, str_of(err->msg));
+    } else if (err) {
+        errored(probe, err->msg);
+    } else {
+        ended(probe, exit_code == 0 ? VERDICT_SUCCESS : VERDICT_FAILURE, output);
+    }
+}
+
+static void run_exec(struct probe *probe, const struct val *command)
+{
+    const struct slot *slot = &probe->pod->facts.slots[probe->index];
+    struct runtime *runtime = probe->pod->node->config.runtime;
+    struct arena *arena = arena_new(1 << 20);
+    struct env_list env = {.arena = arena};
+    struct val argv = val_list();
+    env_static(slot->spec, &env);
+    for (size_t i = 0; i < val_count(command); i++) {
+        val_push(arena, &argv, val_str(env_expand(&env, val_text(val_at(command, i)), arena)));
+    }
+    probe->is_exec_running = true;
+    runtime->ops->exec(runtime, run_id(probe->pod, slot, probe->attempt, arena), &argv,
+                       seconds_of(probe, "timeoutSeconds", 1), exec_ended, probe);
+    arena_free(arena);
+}
+
+/* --- turns --- */
+
+/* Liveness and readiness wait for the startup probe; the startup probe ends with its success. */
+static bool is_its_turn(const struct probe *probe)
+{
+    const struct slot *slot = &probe->pod->facts.slots[probe->index];
+    bool is_started = slot_is_started(slot);
+    return probe->type == PROBE_STARTUP ? !is_started : is_started;
+}
+
+static void tick(void *ctx)
+{
+    struct probe *probe = ctx;
+    const struct val *spec = probe_spec(probe);
+    if (!is_its_turn(probe)) {
+        return; /* probes_update starts the timer again when it is */
+    }
+    if (val_get(spec, S("httpGet"))) {
+        run_http(probe, val_get(spec, S("httpGet")));
+    } else if (val_get(spec, S("tcpSocket"))) {
+        const struct val *tcp = val_get(spec, S("tcpSocket"));
+        const struct slot *slot = &probe->pod->facts.slots[probe->index];
+        uint16_t port = probe_port(slot->spec, val_get(tcp, S("port")));
+        if (port == 0) {
+            errored(probe, "couldn't find the port of the probe");
+            return;
+        }
+        probe->call = tcp_call(probe->pod->node->config.loop, probe_host(probe, tcp), port,
+                               seconds_of(probe, "timeoutSeconds", 1), tcp_ended, probe);
+    } else if (val_path(spec, "exec.command")) {
+        run_exec(probe, val_path(spec, "exec.command"));
+    } else {
+        errored(probe, "this kind of probe is not supported (gRPC needs HTTP/2)");
+    }
+}
+
+static void start_probe(struct pod *pod, size_t index, enum probe_type type)
+{
+    struct slot *slot = &pod->facts.slots[index];
+    struct probe *probe = xcalloc(1, sizeof *probe);
+    probe->pod = pod_ref(pod);
+    probe->index = index;
+    probe->type = type;
+    probe->attempt = slot->cur.attempt;
+    pod->work[index]->probes[type] = probe;
+    usec age = loop_wall(pod->node->config.loop) - slot->cur.started_wall;
+    usec delay = seconds_of(probe, "initialDelaySeconds", 0) - (age > 0 ? age : 0);
+    timer_start(pod->node->config.loop, &probe->timer, delay > 0 ? delay : 0, tick, probe);
+}
+
+static void stop_probe(struct pod *pod, size_t index, enum probe_type type)
+{
+    struct probe *probe = pod->work[index]->probes[type];
+    if (!probe) {
+        return;
+    }
+    pod->work[index]->probes[type] = NULL;
+    timer_stop(&probe->timer);
+    if (probe->call) {
+        http_call_cancel(probe->call);
+    }
+    if (probe->is_exec_running) {
+        probe->is_stopped = true;
+        return;
+    }
+    free_probe(probe);
+}
+
+void probes_stop(struct pod *pod, size_t index)
+{
+    for (int t = 0; t < PROBE_TYPE_COUNT; t++) {
+        stop_probe(pod, index, (enum probe_type)t);
+    }
+}
+
+void probes_update(struct pod *pod)
+{
+    bool is_deleting = pod_is_deleting(&pod->facts);
+    for (size_t i = 0; i < pod->facts.slots_count; i++) {
+        struct slot *slot = &pod->facts.slots[i];
+        for (int t = 0; t < PROBE_TYPE_COUNT; t++) {
+            enum probe_type type = (enum probe_type)t;
+            struct probe *probe = pod->work[i]->probes[t];
+            bool is_wanted = slot->has_probe[t] && slot->cur.state == RUN_RUNNING &&
+                             !slot->must_restart && !(is_deleting && type != PROBE_READINESS);
+            if (!is_wanted) {
+                stop_probe(pod, i, type);
+            } else if (!probe) {
+                if (type == PROBE_STARTUP ? !slot_is_started(slot) : slot_is_started(slot)) {
+                    start_probe(pod, i, type);
+                }
+            } else if (!is_its_turn(probe) && !probe->call && !probe->is_exec_running) {
+                stop_probe(pod, i, type);
+            }
+        }
+    }
+}
