@@ -269,7 +269,7 @@ static void start_controllers(struct brain *b)
     for (size_t i = 0; i < count; i++) {
         control_add(b->control, rows[i]);
     }
-    control_add(b->control, &controller_scheduler);
+    control_add(b->control, &scheduler_controller);
     b->proxy = proxy_loop_new(b->loop, b->client, b->rules, b->net, &proxy);
     report(b, "control\t%zu controllers, scheduler, service proxy", count);
 }
