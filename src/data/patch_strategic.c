@@ -206,15 +206,19 @@ static int map_list_merge(struct merger *m, struct val *target, const struct val
     return 0;
 }
 
-static void scalar_list_merge(struct merger *m, struct val *target, const struct val *patch)
+static int scalar_list_merge(struct merger *m, struct val *target, const struct val *patch)
 {
     struct val before = val_copy(m->arena, target);
     for (uint32_t i = 0; i < patch->n; i++) {
+        if (patch->items[i].type == VAL_MAP || patch->items[i].type == VAL_LIST) {
+            return fail(m, "a list of scalars is patched with an item that is no scalar", S(""));
+        }
         if (scalar_find(target, &patch->items[i]) < 0) {
             (void)val_push(m->arena, target, val_copy(m->arena, &patch->items[i]));
         }
     }
     list_order(m, target, patch, &before, S(""));
+    return 0;
 }
 
 /* A list that is replaced whole: maps in it shed their directives, an item {"$patch": "replace"}
@@ -238,6 +242,10 @@ static int list_replace(struct merger *m, struct val *target, const struct val *
             if (map_merge(m, slot, item, field->type) < 0) {
                 return m->err->code;
             }
+        } else if (item->type == VAL_LIST) {
+            if (list_replace(m, slot, item, field) < 0) {
+                return m->err->code;
+            }
         } else {
             *slot = val_copy(m->arena, item);
         }
@@ -254,8 +262,7 @@ static int list_merge(struct merger *m, struct val *target, const struct val *pa
     if (field->merge_key.n > 0) {
         return map_list_merge(m, target, patch, field);
     }
-    scalar_list_merge(m, target, patch);
-    return 0;
+    return scalar_list_merge(m, target, patch);
 }
 
 /* $setElementOrder/<name>: applied after the list itself was merged. `before` is the list as the

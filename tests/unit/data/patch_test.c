@@ -280,6 +280,8 @@ TEST(strategic_obeys_directives)
         {"{'m':{'a':1}}",                                                    "{'m':{'$retainKeys':'b'}}",                 "!retainKeys"                                                                  },
         {"{}",
          "{'spec':{'$setElementOrder/containers':[{'name':'a'}],'containers':[{'name':'b'}]}}",                           "!setElementOrder"                                                             },
+        {"{}",                                                               "{'finalizers':[{'$retainKeys':[]}]}",       "!no scalar"                                                                   },
+        {"{}",                                                               "{'x':[[{'a':1,'$retainKeys':['a']}]]}",     "{'x':[[{'a':1}]]}"                                                            },
         {"{}",                                                               "{'$deleteFromPrimitiveList/finalizers':1}", "!primitive list"                                                              },
         {"{}",                                                               "[]",                                        "!is a map"                                                                    },
     };

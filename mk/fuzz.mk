@@ -1,0 +1,21 @@
+# Fuzz targets: tests/fuzz/<name>_fuzz.c becomes build/fuzz/<name>_fuzz (clang, libFuzzer, ASan, UBSan).
+#   make fuzz [FUZZ_SECONDS=60]   builds them all and runs each over its corpus
+FUZZ_SECONDS ?= 60
+ifeq ($(FLAVOUR),fuzz)
+CFLAGS += -Wno-unknown-warning-option
+endif
+FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+
+build/fuzz/%_fuzz: tests/fuzz/%_fuzz.c build/fuzz/libcoracle.a
+	@mkdir -p $(@D); echo "  LD  $@"
+	$(Q)clang $(CPPFLAGS) $(filter-out -fsanitize=fuzzer-no-link%,$(CFLAGS)) \
+	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< build/fuzz/libcoracle.a $(LIBS)
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_NAMES:%=build/fuzz/%_fuzz)
+# What a run finds grows in build/; seeds that are worth keeping are copied into tests/fuzz/corpus by hand.
+fuzz:
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-programs
+	$(Q)for name in $(FUZZ_NAMES); do mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; \
+	  echo "== $$name"; build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
