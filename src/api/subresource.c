@@ -133,8 +133,7 @@ static void answer_created(struct write *write, const struct val *stored)
 
 static int bind_conflict(struct write *write, struct str why)
 {
-    struct kind sub = *write->kind;
-    struct status status = status_conflict(write->arena, &sub, write->name, why);
+    struct status status = status_conflict(write->arena, write->kind, write->name, why);
     status.message = arena_fmt(
         write->arena, "Operation cannot be fulfilled on pods/binding \"" STR_FMT "\": " STR_FMT,
         STR_ARG(write->name), STR_ARG(why));

@@ -3,7 +3,7 @@
 // Requests and their answers (spec/api.md 3 to 6).
 #include "bench.h"
 
-#include "api/meta.h"
+#include <stdio.h>
 
 static struct answer create(struct api_bench *b, enum kind_id kind, const char *body)
 {
