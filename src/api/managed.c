@@ -154,8 +154,7 @@ void entries_write(struct arena *arena, struct entries *entries, struct val *obj
     }
 }
 
-/* [] and [{}] in a body ask for a fresh start. */
-static bool is_reset(const struct val *managed_fields)
+bool managed_is_reset(const struct val *managed_fields)
 {
     return val_is(managed_fields, VAL_LIST) &&
            (managed_fields->n == 0 ||
@@ -186,7 +185,7 @@ void managed_update(struct arena *arena, const struct schema_type *type,
     struct val *meta = meta_of(arena, obj);
     const struct val *given = val_get(meta, S("managedFields"));
     const struct val *before = val_path(old, "metadata.managedFields");
-    bool is_fresh = is_reset(given);
+    bool is_fresh = old != NULL && managed_is_reset(given);
     struct entries entries;
     entries_read(arena, given, &entries);
     if (!is_fresh && entries.count == 0) {

@@ -66,6 +66,8 @@ struct writer {
     usec now_wall;
     bool has_status; /* the kind has /status: main writes don't own status */
 };
+/* [] and [{}] in a body ask for a fresh start. */
+bool managed_is_reset(const struct val *managed_fields);
 /* Sets obj's managedFields after an update by writer: old's entries (or those that obj brings),
  * less what changed, plus what the writer changed. old NULL = create. */
 void managed_update(struct arena *arena, const struct schema_type *type,

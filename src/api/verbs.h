@@ -80,8 +80,8 @@ struct write {
     struct object *head;   /* NULL = create; borrowed for the turn */
     const struct val *old; /* its tree */
     struct val obj;        /* the next version */
-    bool is_decoded;       /* obj has been through schema_decode */
     bool is_apply;         /* managedFields are already made */
+    bool is_untracked;     /* the body asks to forget the managed fields */
     bool is_forced_scale;  /* the writer is the scale subresource */
     int code;              /* of success */
     struct status status;  /* of failure */

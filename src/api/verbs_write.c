@@ -4,6 +4,7 @@
 // (spec/api.md 3.4 to 3.6); write.c checks and stores it.
 #include "api/verbs.h"
 
+#include "api/managed.h"
 #include "api/meta.h"
 #include "base/limits.h"
 
@@ -134,6 +135,8 @@ static int decode_obj(struct write *write)
     struct err err = {0};
     struct unknowns unknowns = {.req = write->req};
     buf_init(&unknowns.text, BODY_BYTES_MAX);
+    /* Seen here because the typed form has no empty lists. */
+    write->is_untracked = managed_is_reset(val_path(&write->obj, "metadata.managedFields"));
     bool is_told = write->req->opt.field_validation != FIELDS_IGNORE;
     int rc = schema_decode(kind_type(write->kind), write->arena, &write->obj,
                            is_told ? tell_unknown : NULL, &unknowns, &err);
@@ -150,7 +153,6 @@ static int decode_obj(struct write *write)
         (void)val_set(write->arena, &write->obj, S("apiVersion"),
                       val_str(kind_api_version(write->kind)));
         (void)val_set(write->arena, &write->obj, S("kind"), val_str(write->kind->name));
-        write->is_decoded = true;
     }
     return rc;
 }

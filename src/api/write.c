@@ -253,8 +253,10 @@ static int settle_meta(struct write *write)
     } else {
         (void)val_remove(meta, S("generation"));
     }
-    if (val_get(meta, S("managedFields")) == NULL &&
-        val_get(old_meta, S("managedFields")) != NULL) {
+    if (write->is_untracked) {
+        (void)val_set(arena, meta, S("managedFields"), val_list());
+    } else if (val_get(meta, S("managedFields")) == NULL &&
+               val_get(old_meta, S("managedFields")) != NULL) {
         (void)val_set(arena, meta, S("managedFields"), *val_get(old_meta, S("managedFields")));
     }
     return 0;
