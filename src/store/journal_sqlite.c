@@ -22,8 +22,8 @@ static const char *const statements[ST_COUNT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_ROLLBACK] = "ROLLBACK",
-    [ST_PUT] = "INSERT INTO objects (key, rev, json) VALUES (?1, ?2, ?3) "
-               "ON CONFLICT (key) DO UPDATE SET rev = ?2, json = ?3",
+    [ST_PUT] = ("INSERT INTO objects (key, rev, json) VALUES (?1, ?2, ?3) "
+                "ON CONFLICT (key) DO UPDATE SET rev = ?2, json = ?3"),
     [ST_DELETE] = "DELETE FROM objects WHERE key = ?1",
     [ST_CEILING] = "UPDATE ceiling SET rev = max(rev, ?1)",
 };
