@@ -270,7 +270,7 @@ static void start_controllers(struct brain *b)
         control_add(b->control, rows[i]);
     }
     control_add(b->control, &scheduler_controller);
-    b->proxy = proxy_loop_new(b->loop, b->client, b->rules, b->net, &proxy);
+    b->proxy = proxy_loop_new(b->loop, b->client, b->rules, &proxy);
     report(b, "control\t%zu controllers, scheduler, service proxy", count);
 }
 

@@ -15,7 +15,6 @@ struct proxy_loop {
     struct loop *loop;
     struct client *client;
     struct rule_loader *loader;
-    struct pod_net *net;
     struct proxy_config config;
     bool is_dirty;
     struct timer retry;
@@ -70,34 +69,14 @@ static void rebuild(void *ctx)
     apply(proxy);
 }
 
-/* UDP flows are remembered by the kernel: an endpoint that left must not get them
- * (spec/node.md 7.5). */
-static void forget_left(struct proxy_loop *proxy, const struct val *now, const struct val *before)
-{
-    const struct val *old = val_get(before, S("endpoints"));
-    for (size_t i = 0; i < val_count(old); i++) {
-        struct str address = val_text_at(val_at(old, i), "addresses.0");
-        const struct val *list = val_get(now, S("endpoints"));
-        bool is_left = true;
-        for (size_t k = 0; k < val_count(list); k++) {
-            is_left = is_left && !str_eq(val_text_at(val_at(list, k), "addresses.0"), address);
-        }
-        uint32_t ip;
-        struct err err = {0};
-        if (is_left && ip4_parse(address, &ip) == 0 &&
-            pod_net_flush_udp(proxy->net, ip, &err) < 0) {
-            log_debug("forget flows of " STR_FMT ": %s", STR_ARG(address), err.msg);
-        }
-    }
-}
-
 static void on_event(void *ctx, const struct kind *kind, struct object *object,
                      struct object *before, bool is_delete)
 {
     struct proxy_loop *proxy = ctx;
-    if (kind == kind_of(KIND_ENDPOINT_SLICE) && before != NULL) {
-        forget_left(proxy, is_delete ? NULL : object_val(object), object_val(before));
-    }
+    (void)kind;
+    (void)object;
+    (void)before;
+    (void)is_delete;
     if (!proxy->is_dirty) {
         proxy->is_dirty = true;
         loop_defer(proxy->loop, rebuild, proxy);
@@ -105,12 +84,11 @@ static void on_event(void *ctx, const struct kind *kind, struct object *object,
 }
 
 struct proxy_loop *proxy_loop_new(struct loop *loop, struct client *client,
-                                  struct rule_loader *loader, struct pod_net *net,
-                                  const struct proxy_config *config)
+                                  struct rule_loader *loader, const struct proxy_config *config)
 {
     struct proxy_loop *proxy = xcalloc(1, sizeof *proxy);
-    *proxy = (struct proxy_loop){
-        .loop = loop, .client = client, .loader = loader, .net = net, .config = *config};
+    *proxy =
+        (struct proxy_loop){.loop = loop, .client = client, .loader = loader, .config = *config};
     client->ops->watch(client, KIND_SERVICE, on_event, proxy);
     client->ops->watch(client, KIND_ENDPOINT_SLICE, on_event, proxy);
     return proxy;

@@ -7,16 +7,13 @@
 
 #include "client/client.h"
 #include "loop/loop.h"
-#include "net/pod_net.h"
 #include "net/ruleset.h"
 #include "proxy/proxy.h"
 
 struct proxy_loop;
-/* pod_net is for forgetting UDP flows to endpoints that left; both are borrowed. For the process'
- * life. */
+/* loader is borrowed. For the process' life. */
 struct proxy_loop *proxy_loop_new(struct loop *loop, struct client *client,
-                                  struct rule_loader *loader, struct pod_net *net,
-                                  const struct proxy_config *config);
+                                  struct rule_loader *loader, const struct proxy_config *config);
 void proxy_loop_free(struct proxy_loop *proxy);
 
 #endif

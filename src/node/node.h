@@ -28,7 +28,8 @@ struct node_config {
     struct str cluster_dns; /* "10.96.0.10" */
     struct str cluster_domain;
     bool is_rootless;
-    bool has_cgroups; /* limits can be enforced */
+    bool has_cgroups;         /* limits can be enforced */
+    struct str cgroup_parent; /* the cluster's cgroup, "/coracle-default" */
     /* Where namespaces and bundles live: a tmpfs that dies with the cluster's namespaces. Pod
      * networks are pinned by pod_net in run_dir/netns. Empty root_dir: no disk at all
      * (simulation). */

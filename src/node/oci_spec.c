@@ -295,8 +295,8 @@ static struct str cgroup_path(const struct oci_input *in, struct arena *arena)
     const char *parent = str_eq(qos, S("BestEffort"))  ? "/kubepods/besteffort"
                          : str_eq(qos, S("Burstable")) ? "/kubepods/burstable"
                                                        : "/kubepods";
-    return arena_fmt(arena, "%s/pod" STR_FMT "/%s", parent,
-                     STR_ARG(val_text_at(in->pod, "metadata.uid")), in->id);
+    return arena_fmt(arena, STR_FMT "%s/pod" STR_FMT "/%s", STR_ARG(in->machine->cgroup_parent),
+                     parent, STR_ARG(val_text_at(in->pod, "metadata.uid")), in->id);
 }
 
 /* --- the parts --- */

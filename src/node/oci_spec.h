@@ -18,9 +18,10 @@ struct oci_mount {
 /* What the kernel gives this node, found once. */
 struct oci_machine {
     bool is_rootless;
-    bool has_cgroups; /* else cgroupsPath and resources are left out */
-    bool has_gid_5;   /* devpts gid=5 works */
-    int oom_floor;    /* lowest oom_score_adj we may set */
+    bool has_cgroups;         /* else cgroupsPath and resources are left out */
+    struct str cgroup_parent; /* "/coracle-default": pods go beneath it */
+    bool has_gid_5;           /* devpts gid=5 works */
+    int oom_floor;            /* lowest oom_score_adj we may set */
     int64_t memory_bytes;
 };
 
