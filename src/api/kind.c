@@ -77,9 +77,6 @@ enum {
         .storage = LIT(storage_),                                                                  \
     },
 
-#define WEAK_STRATEGY(name) extern const struct strategy strategy_##name __attribute__((weak));
-STRATEGIES(WEAK_STRATEGY)
-
 static const struct kind table[] = {
 #include "api/kinds.def"
 };

@@ -557,6 +557,21 @@ static const struct schema_type *type_of(struct str api_version, struct str name
     return NULL;
 }
 
+/* Messages are as deep as their types; raw JSON inside them adds its own depth. */
+static bool is_too_deep(const struct val *v, int depth)
+{
+    bool is_container = val_is(v, VAL_LIST) || val_is(v, VAL_MAP);
+    if (is_container && depth >= DOC_DEPTH_MAX) {
+        return true;
+    }
+    for (size_t i = 0; is_container && i < v->n; i++) {
+        if (is_too_deep(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val, depth + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int protobuf_read(struct str bytes, struct arena *arena, struct val *ret, struct err *err)
 {
     const struct str magic = {"k8s\0", 4};
@@ -585,6 +600,9 @@ int protobuf_read(struct str bytes, struct arena *arena, struct val *ret, struct
     rc = read_message(&in, type, &v);
     if (rc < 0) {
         return rc;
+    }
+    if (is_too_deep(&v, /*depth=*/0)) {
+        return err_set(err, ERR_LIMIT, "protobuf: nested deeper than %d", DOC_DEPTH_MAX);
     }
     (void)val_set(arena, &v, S("apiVersion"), envelope.api_version);
     (void)val_set(arena, &v, S("kind"), envelope.kind);

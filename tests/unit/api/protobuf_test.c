@@ -172,3 +172,23 @@ TEST(broken_protobuf_is_told_by_its_byte)
     }
     arena_free(arena);
 }
+
+TEST(protobuf_holds_no_tree_that_is_too_deep)
+{
+    struct arena *arena = arena_new(REQUEST_ARENA_MAX);
+    for (int levels = 60; levels <= 64; levels++) {
+        struct buf body;
+        struct err err = {0};
+        struct str json;
+        buf_init(&body, BODY_BYTES_MAX);
+        (void)buf_add(&body, S("'k8s'#00 1(1('apps/v1') 2('ControllerRevision')) 2(2(1('"));
+        for (int i = 0; i < 2 * levels; i++) {
+            (void)buf_addc(&body, i < levels ? '[' : ']');
+        }
+        (void)buf_add(&body, S("')))"));
+        int rc = read_body(arena, body.p, &json, &err);
+        EXPECT_INT(levels < DOC_DEPTH_MAX ? 0 : ERR_LIMIT, rc);
+        buf_done(&body);
+    }
+    arena_free(arena);
+}

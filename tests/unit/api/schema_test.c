@@ -79,6 +79,8 @@ TEST(schema_decode_brings_values_to_the_typed_form)
         struct str unknown;
         EXPECT_STR(rows[i].out, decode(arena, rows[i].type, rows[i].in, &unknown));
         EXPECT_STR(rows[i].unknown, unknown);
+        EXPECT_STR(rows[i].out, decode(arena, rows[i].type, rows[i].out, &unknown));
+        EXPECT_STR("", unknown);
     }
     arena_free(arena);
 }
