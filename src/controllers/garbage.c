@@ -55,7 +55,7 @@ static enum owner_state owner_state(const struct view *view, struct str ns, cons
         return OWNER_GONE;
     }
     bool is_blocked = val_is_true(val_get(ref, S("blockOwnerDeletion")));
-    return meta_is_deleting(owner) && meta_has_finalizer(owner, FINALIZER_FOREGROUND) && is_blocked
+    return meta_is_deleting(owner) && has_finalizer(owner, FINALIZER_FOREGROUND) && is_blocked
                ? OWNER_WAITING
                : OWNER_LIVE;
 }
@@ -134,9 +134,9 @@ static void judge(const struct view *view, const struct kind *kind, const struct
     struct action *action = actions_delete(out, kind, obj);
     if (waiting > 0 && count_blocking(view, meta_uid(obj)) > 0) {
         action->propagation = S("Foreground");
-    } else if (meta_has_finalizer(obj, FINALIZER_ORPHAN)) {
+    } else if (has_finalizer(obj, FINALIZER_ORPHAN)) {
         action->propagation = S("Orphan");
-    } else if (meta_has_finalizer(obj, FINALIZER_FOREGROUND)) {
+    } else if (has_finalizer(obj, FINALIZER_FOREGROUND)) {
         action->propagation = S("Foreground");
     } else {
         action->propagation = S("Background");
@@ -167,10 +167,10 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
     struct dependents_ctx ctx = {.view = view, .out = out, .uid = meta_uid(obj)};
     if (!meta_is_deleting(obj)) {
         judge(view, kind_of(id), obj, out);
-    } else if (meta_has_finalizer(obj, FINALIZER_ORPHAN)) {
+    } else if (has_finalizer(obj, FINALIZER_ORPHAN)) {
         view->dependents(view->ctx, ctx.uid, orphan_dependent, &ctx);
         actions_drop_finalizer(out, kind_of(id), obj, FINALIZER_ORPHAN);
-    } else if (meta_has_finalizer(obj, FINALIZER_FOREGROUND)) {
+    } else if (has_finalizer(obj, FINALIZER_FOREGROUND)) {
         view->dependents(view->ctx, ctx.uid, judge_dependent, &ctx);
         if (count_blocking(view, ctx.uid) == 0) {
             actions_drop_finalizer(out, kind_of(id), obj, FINALIZER_FOREGROUND);

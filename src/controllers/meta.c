@@ -63,7 +63,7 @@ bool meta_has_annotation(const struct val *obj, struct str key)
     return val_get(val_path(obj, "metadata.annotations"), key) != NULL;
 }
 
-bool meta_has_finalizer(const struct val *obj, struct str name)
+bool has_finalizer(const struct val *obj, struct str name)
 {
     const struct val *list = val_get(val_get(obj, S("metadata")), S("finalizers"));
     for (size_t i = 0; i < val_count(list); i++) {

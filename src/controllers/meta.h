@@ -18,7 +18,7 @@ const struct val *meta_labels(const struct val *obj);
 struct str meta_label(const struct val *obj, struct str key);
 struct str meta_annotation(const struct val *obj, struct str key);
 bool meta_has_annotation(const struct val *obj, struct str key);
-bool meta_has_finalizer(const struct val *obj, struct str name);
+bool has_finalizer(const struct val *obj, struct str name);
 
 /* The ownerReference with controller true, or NULL. */
 const struct val *meta_controller(const struct val *obj);

@@ -37,7 +37,7 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
     enum kind_id id = ns.n > 0 ? KIND_PVC : KIND_PV;
     struct str finalizer = ns.n > 0 ? PVC_PROTECTION : PV_PROTECTION;
     const struct val *obj = view->get(view->ctx, id, ns, name);
-    bool is_protected = meta_has_finalizer(obj, finalizer);
+    bool is_protected = has_finalizer(obj, finalizer);
     if (obj == NULL) {
         return;
     }

@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The golden traces of spec/statefulset.md 2.14, and what they leave out. A trace is a list of
+// steps: something happens, one decision is made and performed, its actions are compared.
+#include "cluster.h"
+#include "controllers/meta.h"
+#include "controllers/statefulset.h"
+#include "data/json.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+extern const struct controller controller_statefulset;
+
+struct step {
+    const char *op;   /* see run_op */
+    const char *want; /* actions without events; or what the op prints */
+};
+
+static void ready(struct cluster *c, const char *pod)
+{
+    cluster_set(c, KIND_POD, "default", pod, "status.phase", "\"Running\"");
+    cluster_condition(c, KIND_POD, "default", pod, "Ready", "True");
+}
+
+static void put_set(struct cluster *c, const char *spec)
+{
+    struct str json = arena_fmt(
+        c->arena,
+        "{\"metadata\":{\"name\":\"web\",\"namespace\":\"default\",\"generation\":1},\"spec\":"
+        "{\"selector\":{\"matchLabels\":{\"app\":\"web\"}},\"serviceName\":\"web\",\"template\":"
+        "{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":{\"containers\":[{\"name\":\"c\","
+        "\"image\":\"a\"}]}},\"updateStrategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":"
+        "{\"partition\":0}},%s}}",
+        spec);
+    cluster_put(c, KIND_STATEFUL_SET, json.p);
+}
+
+#define CLAIM                                                                                      \
+    "\"volumeClaimTemplates\":[{\"metadata\":{\"name\":\"data\"},\"spec\":{\"accessModes\":"       \
+    "[\"ReadWriteOnce\"]}}]"
+
+static struct str status_text(struct cluster *c)
+{
+    const struct val *s =
+        val_get(cluster_find(c, KIND_STATEFUL_SET, "default", "web"), S("status"));
+    return arena_fmt(c->arena, "%d/%d/%d cur %d " STR_FMT " upd %d " STR_FMT,
+                     (int)val_number(val_get(s, S("replicas")), -1),
+                     (int)val_number(val_get(s, S("readyReplicas")), 0),
+                     (int)val_number(val_get(s, S("availableReplicas")), -1),
+                     (int)val_number(val_get(s, S("currentReplicas")), 0),
+                     STR_ARG(cluster_letter(c, val_text(val_get(s, S("currentRevision"))))),
+                     (int)val_number(val_get(s, S("updatedReplicas")), 0),
+                     STR_ARG(cluster_letter(c, val_text(val_get(s, S("updateRevision"))))));
+}
+
+static struct str revision_of(struct cluster *c, const char *pod)
+{
+    const struct val *obj = cluster_find(c, KIND_POD, "default", pod);
+    return cluster_letter(c, meta_label(obj, S("controller-revision-hash")));
+}
+
+static void delete_pod(struct cluster *c, const char *pod)
+{
+    cluster_set(c, KIND_POD, "default", pod, "metadata.deletionTimestamp",
+                "\"2026-01-01T00:00:00Z\"");
+}
+
+/* "ready web-0", "phase web-0 Failed", "unready web-0", "gone web-0", "delete web-0",
+ * "gone-claim data-web-0", "image b", "set <path> <json>", "wait <seconds>", "status",
+ * "revision web-0"; the last two print instead of deciding. */
+static struct str run_op(struct cluster *c, const char *op)
+{
+    char a[128] = "";
+    char b[128] = "";
+    char verb[32] = "";
+    sscanf(op, "%31s %127s %127s", verb, a, b);
+    struct str v = str_of(verb);
+    const char *set = "web";
+    if (str_eq(v, S("status"))) {
+        return status_text(c);
+    }
+    if (str_eq(v, S("revision"))) {
+        return revision_of(c, a);
+    }
+    if (str_eq(v, S("ready"))) {
+        ready(c, a);
+    } else if (str_eq(v, S("unready"))) {
+        cluster_condition(c, KIND_POD, "default", a, "Ready", "False");
+    } else if (str_eq(v, S("phase"))) {
+        cluster_set(c, KIND_POD, "default", a, "status.phase", arena_fmt(c->arena, "\"%s\"", b).p);
+    } else if (str_eq(v, S("gone"))) {
+        cluster_remove(c, KIND_POD, "default", a);
+    } else if (str_eq(v, S("gone-claim"))) {
+        cluster_remove(c, KIND_PVC, "default", a);
+    } else if (str_eq(v, S("delete"))) {
+        delete_pod(c, a);
+    } else if (str_eq(v, S("wait"))) {
+        c->now += atol(a) * USEC_PER_SEC;
+    } else if (str_eq(v, S("image")) || str_eq(v, S("set"))) {
+        bool is_image = str_eq(v, S("image"));
+        cluster_set(c, KIND_STATEFUL_SET, "default", set,
+                    is_image ? "spec.template.spec.containers" : a,
+                    is_image ? arena_fmt(c->arena, "[{\"name\":\"c\",\"image\":\"%s\"}]", a).p : b);
+        int64_t generation = val_number_at(cluster_find(c, KIND_STATEFUL_SET, "default", set),
+                                           "metadata.generation", 0);
+        cluster_set(c, KIND_STATEFUL_SET, "default", set, "metadata.generation",
+                    arena_fmt(c->arena, "%d", (int)generation + 1).p);
+    }
+    return cluster_decide(c, &controller_statefulset, "default", set, /* has_events= */ false);
+}
+
+static void run_steps(struct cluster *c, const struct step *steps, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct str got = run_op(c, steps[i].op);
+        if (!str_eq(got, str_of(steps[i].want))) {
+            print_error("step %d, '%s':\n", (int)i, steps[i].op);
+        }
+        EXPECT_STR(steps[i].want, got);
+    }
+}
+
+#define RUN(c, steps) run_steps(c, steps, sizeof(steps) / sizeof((steps)[0]))
+#define STATUS        "PATCH_STATUS statefulsets default/web\n"
+
+/* Brings a set to rest with pods 0 .. n-1 ready. */
+static void settle(struct cluster *c, int n)
+{
+    for (int round = 0; round < 100; round++) {
+        bool is_moving = cluster_decide(c, &controller_statefulset, "default", "web", true).n > 0;
+        for (int i = 0; i < n; i++) {
+            char pod[32];
+            snprintf(pod, sizeof pod, "web-%d", i);
+            const struct val *obj = cluster_find(c, KIND_POD, "default", pod);
+            if (obj != NULL && !pod_is_ready(obj)) {
+                ready(c, pod);
+                is_moving = true;
+            }
+        }
+        if (!is_moving) {
+            return;
+        }
+    }
+    fail_msg("the set does not come to rest");
+}
+
+TEST(t1_creates_in_order)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2," CLAIM);
+    EXPECT_STR(
+        "CREATE controllerrevisions default/A\n" STATUS
+        "CREATE persistentvolumeclaims default/data-web-0\n"
+        "EVENT statefulsets default/web Normal SuccessfulCreate: create Claim data-web-0 Pod "
+        "web-0 in StatefulSet web success\n"
+        "CREATE pods default/web-0\n"
+        "EVENT statefulsets default/web Normal SuccessfulCreate: create Pod web-0 in "
+        "StatefulSet web successful\n",
+        cluster_decide(&c, &controller_statefulset, "default", "web", true));
+    static const struct step steps[] = {
+        {"status",      "0/0/0 cur 0 A upd 0 A"                                    },
+        {"none",        STATUS                                                     },
+        {"status",      "1/0/0 cur 1 A upd 1 A"                                    },
+        {"none",        ""                                                         },
+        {"ready web-0", STATUS "CREATE persistentvolumeclaims default/data-web-1\n"
+                               "CREATE pods default/web-1\n"},
+        {"none",        STATUS                                                     },
+        {"ready web-1", STATUS                                                     },
+        {"status",      "2/2/2 cur 2 A upd 2 A"                                    },
+        {"none",        ""                                                         },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(new_pod_has_its_identity)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1,\"ordinals\":{\"start\":4}," CLAIM);
+    run_op(&c, "none");
+    const struct val *pod = cluster_find(&c, KIND_POD, "default", "web-4");
+    EXPECT(pod != NULL);
+    EXPECT_STR("web-4", val_text_at(pod, "spec.hostname"));
+    EXPECT_STR("web", val_text_at(pod, "spec.subdomain"));
+    EXPECT_STR("web-", val_text_at(pod, "metadata.generateName"));
+    EXPECT_STR("web-4", meta_label(pod, S("statefulset.kubernetes.io/pod-name")));
+    EXPECT_STR("4", meta_label(pod, S("apps.kubernetes.io/pod-index")));
+    EXPECT_STR("data-web-4", val_text_at(pod, "spec.volumes.0.persistentVolumeClaim.claimName"));
+    EXPECT(val_true_at(pod, "metadata.ownerReferences.0.controller"));
+    const struct val *claim = cluster_find(&c, KIND_PVC, "default", "data-web-4");
+    EXPECT_STR("web", meta_label(claim, S("app")));
+    EXPECT(val_path(claim, "metadata.ownerReferences") == NULL);
+    cluster_close(&c);
+}
+
+TEST(t2_parallel_creates_all)
+{
+    static const struct step steps[] = {
+        {"none",   "CREATE controllerrevisions default/A\n" STATUS "CREATE pods default/web-0\n"
+                 "CREATE pods default/web-1\nCREATE pods default/web-2\n"},
+        {"none",   STATUS                                                                },
+        {"status", "3/0/0 cur 3 A upd 3 A"                                               },
+    };
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3,\"podManagementPolicy\":\"Parallel\"");
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t3_t4_scale_down_and_up_with_deleted_claims)
+{
+    static const struct step steps[] = {
+        {"set spec.replicas 1",   STATUS "PATCH persistentvolumeclaims default/data-web-2\n"
+                                       "PATCH persistentvolumeclaims default/data-web-1\n"
+                                       "DELETE pods default/web-2\n"},
+        {"none",                  ""                                                               },
+        {"gone web-2",            STATUS "DELETE pods default/web-1\n"                             },
+        {"gone web-1",            STATUS                                                           },
+        {"gone-claim data-web-1", ""                                                               },
+        {"set spec.replicas 3",   STATUS "CREATE persistentvolumeclaims default/data-web-1\n"
+                                       "CREATE pods default/web-1\n"},
+        {"ready web-1",           STATUS                                                           }, /* data-web-2 still belongs to the pod that went: wait */
+        {"gone-claim data-web-2", "CREATE persistentvolumeclaims default/data-web-2\n"
+                                  "CREATE pods default/web-2\n"   },
+    };
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3,\"persistentVolumeClaimRetentionPolicy\":{\"whenScaled\":"
+                "\"Delete\",\"whenDeleted\":\"Retain\"}," CLAIM);
+    settle(&c, 3);
+    c.has_slow_pods = true;
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t5_t6_deleted_and_failed_pods_come_back)
+{
+    static const struct step steps[] = {
+        {"delete web-1",       STATUS                              },
+        {"none",               ""                                  },
+        {"gone web-1",         STATUS "CREATE pods default/web-1\n"},
+        {"ready web-1",        STATUS                              },
+        {"phase web-1 Failed", STATUS "DELETE pods default/web-1\n"},
+        {"none",               STATUS                              },
+        {"none",               ""                                  },
+        {"gone web-1",         STATUS "CREATE pods default/web-1\n"},
+    };
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3");
+    settle(&c, 3);
+    c.has_slow_pods = true;
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t7_scaling_comes_before_updating)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3");
+    settle(&c, 3);
+    cluster_set(&c, KIND_STATEFUL_SET, "default", "web", "spec.replicas", "4");
+    static const struct step steps[] = {
+        {"image b",        "CREATE controllerrevisions default/B\n" STATUS "CREATE pods default/web-3\n"},
+        {"revision web-3", "B"                                                                          },
+        {"ready web-3",    STATUS "DELETE pods default/web-2\n"                                         },
+        {"none",           STATUS "CREATE pods default/web-2\n"                                         },
+        {"revision web-2", "B"                                                                          },
+        {"none",           STATUS                                                                       },
+        {"ready web-2",    STATUS "DELETE pods default/web-1\n"                                         },
+        {"none",           STATUS "CREATE pods default/web-1\n"                                         },
+        {"ready web-1",    STATUS "DELETE pods default/web-0\n"                                         },
+        {"none",           STATUS "CREATE pods default/web-0\n"                                         },
+        {"ready web-0",    STATUS                                                                       },
+        {"status",         "4/4/4 cur 4 B upd 4 B"                                                      },
+        {"none",           ""                                                                           },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t8_condemned_go_before_updating)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3");
+    settle(&c, 3);
+    cluster_set(&c, KIND_STATEFUL_SET, "default", "web", "spec.replicas", "1");
+    static const struct step steps[] = {
+        {"image b", "CREATE controllerrevisions default/B\n" STATUS "DELETE pods default/web-2\n"},
+        {"none",    STATUS "DELETE pods default/web-1\n"                                         },
+        {"none",    STATUS "DELETE pods default/web-0\n"                                         },
+        {"none",    STATUS "CREATE pods default/web-0\n"                                         },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t9_partition_keeps_the_lower_pods)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3");
+    settle(&c, 3);
+    run_op(&c, "set spec.updateStrategy.rollingUpdate.partition 2");
+    static const struct step steps[] = {
+        {"image b",        "CREATE controllerrevisions default/B\n" STATUS "DELETE pods default/web-2\n"},
+        {"none",           STATUS "CREATE pods default/web-2\n"                                         },
+        {"ready web-2",    STATUS                                                                       },
+        {"status",         "3/3/3 cur 2 A upd 1 B"                                                      },
+        {"none",           ""                                                                           },
+        {"gone web-0",     STATUS "CREATE pods default/web-0\n"                                         },
+        {"revision web-0", "A"                                                                          },
+        {"ready web-0",    STATUS                                                                       },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t10_terminating_pod_still_counts_as_ready)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2");
+    settle(&c, 2);
+    c.has_slow_pods = true;
+    static const struct step steps[] = {
+        {"delete web-1", STATUS                 },
+        {"status",       "2/2/2 cur 1 A upd 1 A"},
+        {"none",         ""                     },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+static void open_broken_rollout(struct cluster *c, const char *strict)
+{
+    cluster_open(c);
+    put_set(c, "\"replicas\":1");
+    cluster_set(c, KIND_STATEFUL_SET, "default", "web", "metadata.annotations",
+                arena_fmt(c->arena, "{\"coracle.io/strict-rollout\":\"%s\"}", strict).p);
+    run_op(c, "none");
+    run_op(c, "unready web-0");
+}
+
+TEST(t11_strict_waits_in_the_trap)
+{
+    static const struct step steps[] = {
+        {"image b",        "CREATE controllerrevisions default/B\n" STATUS},
+        {"none",           ""                                             },
+        {"gone web-0",     STATUS "CREATE pods default/web-0\n"           },
+        {"revision web-0", "B"                                            },
+    };
+    struct cluster c;
+    open_broken_rollout(&c, "true");
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t11_never_ready_pod_is_replaced)
+{
+    static const struct step steps[] = {
+        {"image b",        "CREATE controllerrevisions default/B\n" STATUS "DELETE pods default/web-0\n"},
+        {"none",           STATUS "CREATE pods default/web-0\n"                                         },
+        {"revision web-0", "B"                                                                          },
+    };
+    struct cluster c;
+    open_broken_rollout(&c, "false");
+    cluster_set(&c, KIND_POD, "default", "web-0", "status.startTime", "\"2027-01-15T08:00:00Z\"");
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t12_no_pods_promote_at_once)
+{
+    static const struct step steps[] = {
+        {"image b", "CREATE controllerrevisions default/B\n" STATUS},
+        {"status",  "0/0/0 cur 0 B upd 0 B"                        },
+        {"none",    ""                                             },
+    };
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":0");
+    settle(&c, 0);
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t13_deleting_set_does_nothing)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2");
+    settle(&c, 2);
+    cluster_set(&c, KIND_STATEFUL_SET, "default", "web", "metadata.finalizers",
+                "[\"foregroundDeletion\"]");
+    static const struct step steps[] = {
+        {"set metadata.deletionTimestamp \"2026-01-01T00:00:00Z\"", STATUS                 },
+        {"gone web-1",                                              STATUS                 },
+        {"status",                                                  "1/1/1 cur 1 A upd 1 A"},
+        {"image b",                                                 STATUS                 },
+        {"none",                                                    ""                     },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(t14_recreated_set_adopts)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2");
+    settle(&c, 2);
+    cluster_remove(&c, KIND_STATEFUL_SET, "default", "web");
+    const char *pods[] = {"web-0", "web-1"};
+    for (int i = 0; i < 2; i++) {
+        cluster_set(&c, KIND_POD, "default", pods[i], "metadata.ownerReferences", "null");
+    }
+    char revision[128];
+    snprintf(revision, sizeof revision, STR_FMT, STR_ARG(c.revisions[0]));
+    cluster_set(&c, KIND_CONTROLLER_REVISION, "default", revision, "metadata.ownerReferences",
+                "null");
+    put_set(&c, "\"replicas\":2");
+    static const struct step steps[] = {
+        {"none",   "PATCH pods default/web-0\nPATCH pods default/web-1\n"
+                 "PATCH controllerrevisions default/A\n" STATUS},
+        {"none",   ""                                                          },
+        {"status", "2/2/2 cur 2 A upd 2 A"                                     },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(relabelled_pod_is_released_and_its_name_blocks)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1");
+    settle(&c, 1);
+    cluster_set(&c, KIND_POD, "default", "web-0", "metadata.labels", "{\"app\":\"other\"}");
+    static const struct step steps[] = {
+        {"none",       "PATCH pods default/web-0\n" STATUS},
+        {"none",       ""                                 },
+        {"gone web-0", "CREATE pods default/web-0\n"      },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(min_ready_seconds_gate_creation)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2,\"minReadySeconds\":10");
+    static const struct step steps[] = {
+        {"none",        "CREATE controllerrevisions default/A\n" STATUS "CREATE pods default/web-0\n"},
+        {"ready web-0", STATUS                                                                       },
+        {"wait 10",     ""                                                                           }, /* equality is not yet */
+        {"wait 1",      STATUS "CREATE pods default/web-1\n"                                         },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(rollback_reuses_the_revision)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":0");
+    settle(&c, 0);
+    static const struct step steps[] = {
+        {"image b",                         "CREATE controllerrevisions default/B\n" STATUS},
+        {"image a",                         "PATCH controllerrevisions default/A\n" STATUS },
+        {"status",                          "0/0/0 cur 0 A upd 0 A"                        },
+        {"set spec.revisionHistoryLimit 0", STATUS "DELETE controllerrevisions default/B\n"},
+        {"none",                            ""                                             },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(parallel_replaces_broken_old_pods_at_once)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":3,\"podManagementPolicy\":\"Parallel\"");
+    settle(&c, 3);
+    run_op(&c, "unready web-0");
+    run_op(&c, "unready web-1");
+    static const struct step steps[] = {
+        {"image b",     "CREATE controllerrevisions default/B\n" STATUS
+                    "DELETE pods default/web-1\nDELETE pods default/web-0\n"},
+        {"none",        STATUS "CREATE pods default/web-0\nCREATE pods default/web-1\n"        },
+        {"ready web-0", STATUS                                                                 },
+        {"ready web-1", STATUS "DELETE pods default/web-2\n"                                   },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(max_unavailable_deletes_two)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":4");
+    settle(&c, 4);
+    run_op(&c, "set spec.updateStrategy.rollingUpdate.maxUnavailable \"50%\"");
+    static const struct step steps[] = {
+        {"image b", "CREATE controllerrevisions default/B\n" STATUS
+                    "DELETE pods default/web-3\nDELETE pods default/web-2\n"},
+        {"none",    STATUS "CREATE pods default/web-2\n"                                       },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(on_delete_never_replaces)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1");
+    cluster_set(&c, KIND_STATEFUL_SET, "default", "web", "spec.updateStrategy",
+                "{\"type\":\"OnDelete\"}");
+    settle(&c, 1);
+    static const struct step steps[] = {
+        {"image b",        "CREATE controllerrevisions default/B\n" STATUS},
+        {"none",           ""                                             },
+        {"gone web-0",     STATUS "CREATE pods default/web-0\n"           },
+        {"revision web-0", "B"                                            },
+        {"ready web-0",    STATUS                                         },
+        {"status",         "1/1/1 cur 0 A upd 1 B"                        },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(claims_follow_the_deletion_policy)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1,\"persistentVolumeClaimRetentionPolicy\":{\"whenScaled\":"
+                "\"Retain\",\"whenDeleted\":\"Delete\"}," CLAIM);
+    settle(&c, 1);
+    const struct val *claim = cluster_find(&c, KIND_PVC, "default", "data-web-0");
+    EXPECT_STR("StatefulSet", val_text_at(claim, "metadata.ownerReferences.0.kind"));
+    static const struct step steps[] = {
+        {"set spec.persistentVolumeClaimRetentionPolicy.whenDeleted \"Retain\"",
+         STATUS "PATCH persistentvolumeclaims default/data-web-0\n"                },
+        {"none",                                                                 ""},
+    };
+    RUN(&c, steps);
+    claim = cluster_find(&c, KIND_PVC, "default", "data-web-0");
+    EXPECT(val_path(claim, "metadata.ownerReferences") == NULL);
+    cluster_close(&c);
+}
+
+TEST(terminating_claim_holds_the_pod_back)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1," CLAIM);
+    cluster_put(&c, KIND_PVC,
+                "{\"metadata\":{\"name\":\"data-web-0\",\"namespace\":\"default\",\"uid\":\"x\","
+                "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"f\"]}}");
+    EXPECT_STR("CREATE controllerrevisions default/A\n" STATUS
+               "EVENT statefulsets default/web Warning FailedCreate: create Pod web-0 in "
+               "StatefulSet web failed error: pvc data-web-0 is being deleted\n",
+               cluster_decide(&c, &controller_statefulset, "default", "web", true));
+    cluster_close(&c);
+}
+
+TEST(huge_replicas_cost_nothing)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":2147483647");
+    static const struct step steps[] = {
+        {"none",        "CREATE controllerrevisions default/A\n" STATUS "CREATE pods default/web-0\n"},
+        {"ready web-0", STATUS "CREATE pods default/web-1\n"                                         },
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
+TEST(revision_hash_vectors)
+{
+    static const struct {
+        const char *json;
+        int count;
+        const char *want;
+    } cases[] = {
+        {"{\"spec\":{\"template\":{\"$patch\":\"replace\",\"metadata\":{\"annotations\":{\"test\":"
+         "\"value\"},\"labels\":{\"app\":\"foo\"}},\"spec\":{\"containers\":[{\"image\":\"test\","
+         "\"imagePullPolicy\":\"Always\",\"name\":\"test\",\"resources\":{},"
+         "\"terminationMessagePath\":\"/dev/termination-log\",\"terminationMessagePolicy\":"
+         "\"File\"}],\"dnsPolicy\":\"ClusterFirst\",\"restartPolicy\":\"Always\","
+         "\"schedulerName\":\"default-scheduler\",\"securityContext\":{},"
+         "\"terminationGracePeriodSeconds\":30}}}}",                                      0, "776999688b"},
+        {"{\"spec\":{\"template\":{\"$patch\":\"replace\",\"metadata\":{\"labels\":{\"app\":"
+         "\"web\"}},\"spec\":{\"containers\":[{\"image\":\"nginx\",\"name\":\"c\"}]}}}}", 0, "5f4b46c5cc"},
+        {"{\"spec\":{\"template\":{\"$patch\":\"replace\",\"metadata\":{\"labels\":{\"app\":"
+         "\"web\"}},\"spec\":{\"containers\":[{\"image\":\"nginx\",\"name\":\"c\"}]}}}}", 2, "5f4b46c5cf"},
+    };
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct val v;
+        struct err err = {0};
+        EXPECT_OK(json_read(str_of(cases[i].json), arena, NULL, &v, &err));
+        EXPECT_STR(cases[i].want, sts_revision_hash(arena, &v, cases[i].count));
+    }
+}
+
+TEST(ordinals_are_canonical)
+{
+    static const struct {
+        const char *pod;
+        int want;
+    } cases[] = {
+        {"web-0",           0         },
+        {"web-10",          10        },
+        {"web-007",         -1        },
+        {"web-",            -1        },
+        {"web",             -1        },
+        {"other-1",         -1        },
+        {"web-x",           -1        },
+        {"web-2147483647",  2147483647},
+        {"web-1-1",         -1        },
+        {"web-99999999999", -1        }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        EXPECT_INT(cases[i].want, (int)sts_ordinal(S("web"), str_of(cases[i].pod)));
+    }
+}
