@@ -4,6 +4,7 @@
 // on as a create or an update (spec/api.md 3.7).
 #include "api/verbs.h"
 
+#include "api/event_form.h"
 #include "api/managed.h"
 #include "api/meta.h"
 
@@ -149,6 +150,10 @@ int write_apply(struct write *write)
                             .subresource = write->subresource,
                             .now_wall = loop_wall(write->api->config.loop),
                             .has_status = kind_subresource(write->kind, S("status")) != NULL};
+    bool is_other_form = event_is_other_form(write->kind);
+    if (is_other_form) {
+        live = event_to_events(write->arena, &live);
+    }
     struct val merged;
     struct status status;
     if (managed_apply(write->arena, kind_type(write->kind), &writer, &live, &intent,
@@ -156,6 +161,10 @@ int write_apply(struct write *write)
         return write_fail(write, status);
     }
     write->obj = val_copy(write->arena, &merged);
+    if (is_other_form) {
+        write->obj = event_to_core(write->arena, &write->obj);
+        write->kind = kind_of(KIND_EVENT);
+    }
     write->is_apply = true;
     write->code = is_new ? 201 : 200;
     return is_new ? write_create_obj(write) : write_update_obj(write);

@@ -4,6 +4,7 @@
 // (spec/api.md 3.4 to 3.6); write.c checks and stores it.
 #include "api/verbs.h"
 
+#include "api/event_form.h"
 #include "api/managed.h"
 #include "api/meta.h"
 #include "base/limits.h"
@@ -129,6 +130,15 @@ static int check_type(struct write *write, const struct val *body)
     return 0;
 }
 
+/* An Event of events.k8s.io goes on as the core Event that is stored. */
+static void settle_form(struct write *write)
+{
+    if (event_is_other_form(write->kind)) {
+        write->obj = event_to_core(write->arena, &write->obj);
+        write->kind = kind_of(KIND_EVENT);
+    }
+}
+
 /* Runs write->obj through the schema. */
 static int decode_obj(struct write *write)
 {
@@ -153,6 +163,7 @@ static int decode_obj(struct write *write)
         (void)val_set(write->arena, &write->obj, S("apiVersion"),
                       val_str(kind_api_version(write->kind)));
         (void)val_set(write->arena, &write->obj, S("kind"), val_str(write->kind->name));
+        settle_form(write);
     }
     return rc;
 }
@@ -247,13 +258,15 @@ static int patched(struct write *write)
     struct arena *arena = write->arena;
     struct err err = {0};
     const struct val *patch = req->patch_body != NULL ? req->patch_body : req->body;
+    struct val shown =
+        event_is_other_form(write->kind) ? event_to_events(arena, write->old) : *write->old;
     int rc = 0;
     if (patch == NULL) {
         return write_fail(write, status_bad_request(arena, S("the request has no patch")));
     }
     switch (req->patch) {
     case PATCH_JSON:
-        rc = patch_json(arena, write->old, patch, &write->obj, &err);
+        rc = patch_json(arena, &shown, patch, &write->obj, &err);
         break;
     case PATCH_MERGE:
     case PATCH_STRATEGIC:
@@ -262,9 +275,9 @@ static int patched(struct write *write)
                               status_bad_request(arena, S("the patch is not a JSON object")));
         }
         if (req->patch == PATCH_MERGE) {
-            write->obj = patch_merge(arena, write->old, patch);
+            write->obj = patch_merge(arena, &shown, patch);
         } else {
-            rc = patch_strategic(arena, write->old, patch, &schema_patch, kind_type(write->kind),
+            rc = patch_strategic(arena, &shown, patch, &schema_patch, kind_type(write->kind),
                                  &write->obj, &err);
         }
         break;

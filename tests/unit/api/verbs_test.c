@@ -445,3 +445,28 @@ TEST(scale_reads_and_writes_replicas)
     EXPECT_INT(2, val_number_at(&got.val, "metadata.generation", 0));
     bench_close(&b);
 }
+
+TEST(pods_leave_with_grace)
+{
+    struct api_bench b;
+    bench_open(&b);
+    EXPECT_INT(201, create(&b, KIND_SERVICE_ACCOUNT, "{'metadata':{'name':'default'}}").code);
+    (void)create(&b, KIND_POD, "{'metadata':{'name':'w'},'spec':{'nodeName':'n',"
+                               "'containers':[{'name':'c','image':'i'}]}}");
+    struct ask del = {.verb = VERB_DELETE, .kind = KIND_POD, .ns = "default", .name = "w"};
+    struct answer got = ask(&b, del);
+    EXPECT(!got.is_deleted);
+    EXPECT_STR("2026-01-02T03:03:35Z", val_text_at(&got.val, "metadata.deletionTimestamp"));
+    EXPECT_INT(30, val_number_at(&got.val, "metadata.deletionGracePeriodSeconds", 0));
+    del.has_grace = true;
+    del.grace = 5;
+    got = ask(&b, del);
+    EXPECT_STR("2026-01-02T03:03:10Z", val_text_at(&got.val, "metadata.deletionTimestamp"));
+    del.grace = 60; /* longer: no change */
+    struct answer same = ask(&b, del);
+    EXPECT(str_eq(got.json, same.json));
+    del.grace = 0;
+    EXPECT(ask(&b, del).is_deleted);
+    EXPECT_INT(404, ask(&b, del).code);
+    bench_close(&b);
+}
