@@ -23,8 +23,16 @@ static void enter(void (*fn)(void))
     (void)umount2("/sys/fs/cgroup/unified", MNT_DETACH); /* hybrid hosts: spec/machine.md 7 */
     CHECK(mount("tmpfs", "/run", "tmpfs", 0, NULL) == 0);
     CHECK_OK(dir_make_all("/run/coracle", 0700, &err));
-    fn();
-    exit(0); /* with the leak check */
+    pid_t child = fork();
+    if (child == 0) {
+        fn();
+        exit(0); /* with the leak check */
+    }
+    /* Process 1 reaps, as the hull does: a pid namespace ends only when all in it are reaped. */
+    int status = 0;
+    for (pid_t pid = 0; pid != child; pid = wait(&status)) {
+    }
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
 static int in_namespaces(void (*fn)(void))

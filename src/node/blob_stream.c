@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/blob_stream.h"
+
+#include "base/enc.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { CHUNK_BYTES = 64 << 10 };
+
+enum encoding { ENCODING_UNKNOWN, ENCODING_PLAIN, ENCODING_GZIP, ENCODING_ZSTD };
+
+struct blob_stream {
+    int fd;
+    enum encoding encoding;
+    uint64_t plain_max;
+    uint64_t plain_bytes;
+    uint64_t blob_bytes;
+    EVP_MD_CTX *blob_hash;
+    EVP_MD_CTX *plain_hash;
+    z_stream gzip;
+    ZSTD_DStream *zstd;
+    bool is_between; /* compressed members may follow one another; the end may come here */
+    size_t in_at;
+    size_t in_n;
+    unsigned char in[CHUNK_BYTES];
+    unsigned char out[CHUNK_BYTES];
+};
+
+static EVP_MD_CTX *hash_new(void)
+{
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
+        abort(); /* out of memory */
+    }
+    return hash;
+}
+
+static void hash_text(EVP_MD_CTX *hash, char out[static DIGEST_TEXT_MAX])
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    auto_buf struct buf text;
+    buf_init(&text, DIGEST_TEXT_MAX);
+    (void)EVP_DigestFinal_ex(hash, bytes, &n);
+    (void)buf_add(&text, S("sha256:"));
+    (void)hex_encode(&text, (struct str){(const char *)bytes, n});
+    memcpy(out, text.p, text.n + 1);
+}
+
+void digest_of(struct str bytes, char out[static DIGEST_TEXT_MAX])
+{
+    EVP_MD_CTX *hash = hash_new();
+    (void)EVP_DigestUpdate(hash, bytes.p, bytes.n);
+    hash_text(hash, out);
+    EVP_MD_CTX_free(hash);
+}
+
+struct blob_stream *blob_stream_new(int fd, uint64_t plain_max)
+{
+    struct blob_stream *s = xcalloc(1, sizeof *s);
+    s->fd = fd;
+    s->plain_max = plain_max;
+    s->blob_hash = hash_new();
+    s->plain_hash = hash_new();
+    return s;
+}
+
+void blob_stream_free(struct blob_stream *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    if (s->encoding == ENCODING_GZIP) {
+        (void)inflateEnd(&s->gzip);
+    }
+    (void)ZSTD_freeDStream(s->zstd);
+    EVP_MD_CTX_free(s->blob_hash);
+    EVP_MD_CTX_free(s->plain_hash);
+    free(s);
+}
+
+/* Keeps the input non-empty until the file ends. */
+static int refill(struct blob_stream *s, struct err *err)
+{
+    if (s->in_at < s->in_n) {
+        return 0;
+    }
+    ssize_t n;
+    do {
+        n = read(s->fd, s->in, sizeof s->in);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return err_errno(err, "read");
+    }
+    s->in_at = 0;
+    s->in_n = (size_t)n;
+    s->blob_bytes += (uint64_t)n;
+    (void)EVP_DigestUpdate(s->blob_hash, s->in, (size_t)n);
+    return 0;
+}
+
+static int recognise(struct blob_stream *s, struct err *err)
+{
+    if (refill(s, err) < 0) {
+        return err->code;
+    }
+    s->encoding = ENCODING_PLAIN;
+    if (s->in_n >= 2 && s->in[0] == 0x1f && s->in[1] == 0x8b) {
+        s->encoding = ENCODING_GZIP;
+        if (inflateInit2(&s->gzip, 15 + 16 /* gzip */) != Z_OK) {
+            abort(); /* out of memory */
+        }
+    } else if (s->in_n >= 4 && memcmp(s->in, "\x28\xb5\x2f\xfd", 4) == 0) {
+        s->encoding = ENCODING_ZSTD;
+        s->zstd = ZSTD_createDStream();
+        /* 128 MiB windows, as zstd's own command accepts. */
+        (void)ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, 27);
+    }
+    return 0;
+}
+
+static int gzip_step(struct blob_stream *s, size_t *ret_n, struct err *err)
+{
+    if (s->is_between && inflateReset(&s->gzip) != Z_OK) {
+        return err_set(err, ERR_INTERNAL, "gzip reset");
+    }
+    s->is_between = false;
+    s->gzip.next_in = s->in + s->in_at;
+    s->gzip.avail_in = (unsigned)(s->in_n - s->in_at);
+    s->gzip.next_out = s->out;
+    s->gzip.avail_out = sizeof s->out;
+    int r = inflate(&s->gzip, Z_NO_FLUSH);
+    if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR) {
+        return err_set(err, ERR_CORRUPT, "gzip data are damaged: %s",
+                       s->gzip.msg == NULL ? "no detail" : s->gzip.msg);
+    }
+    s->is_between = r == Z_STREAM_END;
+    s->in_at = s->in_n - s->gzip.avail_in;
+    *ret_n = sizeof s->out - s->gzip.avail_out;
+    return 0;
+}
+
+static int zstd_step(struct blob_stream *s, size_t *ret_n, struct err *err)
+{
+    ZSTD_inBuffer in = {s->in, s->in_n, s->in_at};
+    ZSTD_outBuffer out = {s->out, sizeof s->out, 0};
+    size_t r = ZSTD_decompressStream(s->zstd, &out, &in);
+    if (ZSTD_isError(r)) {
+        return err_set(err, ERR_CORRUPT, "zstd data are damaged: %s", ZSTD_getErrorName(r));
+    }
+    s->is_between = r == 0;
+    s->in_at = in.pos;
+    *ret_n = out.pos;
+    return 0;
+}
+
+int blob_stream_next(struct blob_stream *s, struct str *ret, struct err *err)
+{
+    size_t n = 0;
+    if (s->encoding == ENCODING_UNKNOWN && recognise(s, err) < 0) {
+        return err->code;
+    }
+    while (n == 0) {
+        if (refill(s, err) < 0) {
+            return err->code;
+        }
+        bool is_end = s->in_n == 0;
+        if (s->encoding == ENCODING_PLAIN) {
+            n = s->in_n;
+            memcpy(s->out, s->in, n);
+            s->in_at = n;
+        } else if (is_end && s->is_between) {
+            n = 0;
+        } else {
+            int r = s->encoding == ENCODING_GZIP ? gzip_step(s, &n, err) : zstd_step(s, &n, err);
+            if (r < 0) {
+                return r;
+            }
+            if (is_end && n == 0) {
+                return err_set(err, ERR_CORRUPT, "compressed data end too early");
+            }
+        }
+        if (is_end && n == 0) {
+            break;
+        }
+    }
+    s->plain_bytes += n;
+    if (s->plain_bytes > s->plain_max) {
+        return err_set(err, ERR_LIMIT, "unpacks to more than %llu bytes",
+                       (unsigned long long)s->plain_max);
+    }
+    (void)EVP_DigestUpdate(s->plain_hash, s->out, n);
+    *ret = (struct str){(const char *)s->out, n};
+    return 0;
+}
+
+int blob_stream_finish(struct blob_stream *s, char blob[static DIGEST_TEXT_MAX],
+                       char plain[static DIGEST_TEXT_MAX], uint64_t *ret_blob_bytes,
+                       struct err *err)
+{
+    struct str chunk = S("x");
+    while (chunk.n > 0) {
+        if (blob_stream_next(s, &chunk, err) < 0) {
+            return err->code;
+        }
+    }
+    hash_text(s->blob_hash, blob);
+    hash_text(s->plain_hash, plain);
+    *ret_blob_bytes = s->blob_bytes;
+    return 0;
+}
