@@ -11,12 +11,15 @@
 
 /* The kind table holds weak references, which don't pull a file out of a static library: these do.
  */
-static const struct strategy *const linked[] = {&strategy_namespace, &strategy_role,
-                                                &strategy_storage_class};
+#define LINK(name) &strategy_##name,
+static const struct strategy *const linked[] = {STRATEGIES(LINK)};
+#undef LINK
 
 struct api *api_new(const struct api_config *config)
 {
-    assert(linked[0] != NULL && linked[1] != NULL && linked[2] != NULL);
+    for (size_t i = 0; i < ARRAY_LEN(linked); i++) {
+        assert(linked[i] != NULL);
+    }
     struct api *api = xcalloc(1, sizeof(*api));
     api->config = *config;
     api->domain = xstrndup(config->cluster_domain.n == 0 ? "" : config->cluster_domain.p,
