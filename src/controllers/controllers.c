@@ -14,6 +14,8 @@
     X(endpoints)                                                                                   \
     X(volume_protection)                                                                           \
     X(garbage)                                                                                     \
+    X(pdb)                                                                                         \
+    X(podgc)                                                                                       \
     X(namespace)
 
 #define CONTROLLER_DECLARE(name) extern const struct controller controller_##name;

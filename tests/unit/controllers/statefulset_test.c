@@ -218,6 +218,7 @@ TEST(t3_t4_scale_down_and_up_with_deleted_claims)
         {"set spec.replicas 1",   STATUS "PATCH persistentvolumeclaims default/data-web-2\n"
                                        "PATCH persistentvolumeclaims default/data-web-1\n"
                                        "DELETE pods default/web-2\n"},
+        {"none",                  STATUS                                                           },
         {"none",                  ""                                                               },
         {"gone web-2",            STATUS "DELETE pods default/web-1\n"                             },
         {"gone web-1",            STATUS                                                           },
