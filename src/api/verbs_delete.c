@@ -149,10 +149,57 @@ int delete_obj(struct write *write)
     return write_put(write);
 }
 
+/* What the DeleteOptions in the body say goes before the query. */
+static int read_options(struct api_req *req, struct status *ret_status)
+{
+    const struct val *body = req->body;
+    struct api_options *opt = &req->opt;
+    if (!val_is(body, VAL_MAP)) {
+        return 0;
+    }
+    const struct val *orphan = val_get(body, S("orphanDependents"));
+    const struct val *dry_run = val_get(body, S("dryRun"));
+    struct str policy = val_text(val_get(body, S("propagationPolicy")));
+    struct str uid = val_text_at(body, "preconditions.uid");
+    struct str rev = val_text_at(body, "preconditions.resourceVersion");
+    struct causes causes;
+    causes_init(&causes, req->arena);
+    if (val_is(orphan, VAL_BOOL) && policy.n != 0) {
+        cause_add(&causes, CAUSE_INVALID, S("propagationPolicy"),
+                  val_get(body, S("propagationPolicy")),
+                  S("orphanDependents and deletionPropagation cannot be both set"));
+    }
+    for (size_t i = 0; i < val_count(dry_run); i++) {
+        static const struct str all[] = {
+            {"All", 3}
+        };
+        if (!str_eq(val_text(val_at(dry_run, i)), all[0])) {
+            cause_add_unsupported(&causes, S("dryRun"), dry_run, all, 1);
+        }
+        opt->is_dry_run = true;
+    }
+    if (causes.count != 0) {
+        struct kind options = {.group = S("meta.k8s.io"), .name = S("DeleteOptions")};
+        *ret_status = status_invalid(req->arena, &options, S(""), &causes);
+        return -1;
+    }
+    if (val_is(orphan, VAL_BOOL)) {
+        policy = val_is_true(orphan) ? S("Orphan") : S("Background");
+    }
+    opt->propagation = policy.n != 0 ? policy : opt->propagation;
+    opt->precondition_uid = uid.n != 0 ? uid : opt->precondition_uid;
+    opt->precondition_rv = rev.n != 0 ? rev : opt->precondition_rv;
+    opt->grace_seconds = val_number(val_get(body, S("gracePeriodSeconds")), opt->grace_seconds);
+    return 0;
+}
+
 void delete_one(struct api *api, struct api_req *req)
 {
     struct write *write = write_new(api, req);
-    int rc = write_find(write);
+    int rc = read_options(req, &write->status);
+    if (rc == 0) {
+        rc = write_find(write);
+    }
     write_end(write, rc == 0 ? delete_obj(write) : rc);
 }
 
@@ -198,6 +245,10 @@ void delete_collection(struct api *api, struct api_req *req)
 {
     struct status status;
     struct filter filter;
+    if (read_options(req, &status) < 0) {
+        req_fail(req, &status);
+        return;
+    }
     if (filter_init(&filter, req->arena, req->kind, req->opt.label_selector,
                     req->opt.field_selector, &status) < 0) {
         req_fail(req, &status);
@@ -223,6 +274,7 @@ void delete_collection(struct api *api, struct api_req *req)
         part->collection = collection;
         part->req = *req;
         part->req.verb = VERB_DELETE;
+        part->req.body = NULL;
         part->req.ns = val_text_at(obj, "metadata.namespace");
         part->req.name = val_text_at(obj, "metadata.name");
         part->req.done = part_done;

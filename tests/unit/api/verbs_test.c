@@ -474,3 +474,35 @@ TEST(pods_leave_with_grace)
     EXPECT_INT(404, ask(&b, del).code);
     bench_close(&b);
 }
+
+TEST(delete_options_come_in_the_body)
+{
+    static const struct {
+        const char *body;
+        int code;
+        bool is_deleted;
+    } rows[] = {
+        {"{'preconditions':{'uid':'other'}}",                      409, false},
+        {"{'preconditions':{'resourceVersion':'1'}}",              409, false},
+        {"{'orphanDependents':true,'propagationPolicy':'Orphan'}", 422, false},
+        {"{'propagationPolicy':'Sideways'}",                       422, false},
+        {"{'dryRun':['Some']}",                                    422, false},
+        {"{'dryRun':['All']}",                                     200, true },
+        {"{'propagationPolicy':'Orphan'}",                         200, false},
+        {"{'orphanDependents':false}",                             200, true },
+        {"{}",                                                     404, false},
+    };
+    struct api_bench b;
+    bench_open(&b);
+    (void)create(&b, KIND_CONFIG_MAP, "{'metadata':{'name':'a'}}");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct answer got = ask(&b, (struct ask){.verb = VERB_DELETE,
+                                                 .kind = KIND_CONFIG_MAP,
+                                                 .ns = "default",
+                                                 .name = "a",
+                                                 .body = rows[i].body});
+        EXPECT_INT(rows[i].code, got.code);
+        EXPECT_INT(rows[i].is_deleted, got.is_deleted);
+    }
+    bench_close(&b);
+}
