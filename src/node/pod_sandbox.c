@@ -142,6 +142,7 @@ static void bring_up(void *ctx)
     if (op->has_network && pod_net_add(node->config.net, op->pod->uid, op->address, &op->err) < 0) {
         return;
     }
+    op->err.code = 0; /* what a call that succeeded left there is no failure */
     if (node_has_disk(node) && make_pins(op) == 0) {
         (void)make_shm(op);
     }
@@ -256,7 +257,7 @@ static void bring_down(void *ctx)
     if (op->has_network) {
         int rc = pod_net_remove(node->config.net, op->pod->uid, &op->err);
         rc = rc == 0 ? pod_net_flush_udp(node->config.net, op->address, &op->err) : rc;
-        (void)rc; /* told by is_down */
+        op->err.code = rc; /* told by is_down */
     }
 }
 
