@@ -355,6 +355,11 @@ static int make_dirs(struct node *node, struct err *err)
             xasprintf(STR_FMT "/%s", STR_ARG(node->config.run_dir), under_run[i]);
         rc = dir_make_all(path, 0755, err);
     }
+    /* Mount points are known to the kernel by their real paths. */
+    auto_free char *real = rc == 0 ? realpath(node->config.root_dir.p, NULL) : NULL;
+    if (real) {
+        node->config.root_dir = arena_dup(node->arena, str_of(real));
+    }
     return rc;
 }
 

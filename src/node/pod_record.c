@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "data/json.h"
 #include "node/plain_file.h"
 #include "node/pod.h"
@@ -187,6 +188,10 @@ static void adopt_slot(struct pod *pod, size_t index)
         next = slot->cur.attempt;
         fact = find_fact(pod, slot, next);
     }
+    if (!fact && slot->cur.state == RUN_NONE && next > 0) {
+        fact = find_fact(pod, slot, next - 1); /* no record: the API knew the attempt before */
+        slot->cur.attempt -= fact ? 1 : 0;
+    }
     if (!fact && (slot->cur.state == RUN_RUNNING || slot->cur.state == RUN_CREATED)) {
         struct container_fact lost = {.exit_code = 137, .is_lost = true};
         slot_exited(pod, index, &lost);
@@ -239,6 +244,23 @@ static void recall_ready(struct pod *pod)
     }
 }
 
+/* Without a record the API's status must do: address and start time. */
+static void recall_status(struct pod *pod)
+{
+    struct str ip = val_text_at(pod->facts.pod, "status.podIP");
+    struct str start = val_text_at(pod->facts.pod, "status.startTime");
+    usec wall;
+    if (ip.n > 0 && ip.n < sizeof pod->facts.ip && !pod_is_host_network(pod->facts.pod)) {
+        memcpy(pod->facts.ip, ip.p, ip.n);
+        pod->facts.ip[ip.n] = '\0';
+        uint32_t address;
+        pod->holds_ip = ip4_parse(ip, &address) == 0;
+    }
+    if (time_parse(start, &wall) == 0) {
+        pod->facts.start_wall = wall;
+    }
+}
+
 void pod_record_load(struct pod *pod)
 {
     auto_free char *path = xasprintf("%s/worker.json", pod->dir);
@@ -247,6 +269,7 @@ void pod_record_load(struct pod *pod)
     struct val root;
     struct err err = {0};
     buf_init(&text, BODY_BYTES_MAX);
+    recall_status(pod);
     bool has_record = node_has_disk(pod->node) && file_read(AT_FDCWD, path, &text, &err) == 0;
     if (has_record && json_read(buf_str(&text), arena, NULL, &root, &err) == 0) {
         take_root(pod, &root);
