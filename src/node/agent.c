@@ -514,6 +514,9 @@ void *node_sessions(struct node *node)
 static int lookup_open(struct node *node, struct err *err)
 {
     struct pod_lookup lookup;
+    if (!node_has_disk(node)) {
+        return 0; /* simulation: no descriptors, no sessions */
+    }
     pod_lookup_fill(node, &lookup);
     node->sessions = sessions_open(node->config.loop, node->config.runtime, &lookup, err);
     return node->sessions ? 0 : err->code;
