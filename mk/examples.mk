@@ -1,0 +1,18 @@
+# The example apps: small static programs (musl where it is installed, else glibc), and their images.
+EX       := build/examples
+EXCC     := $(shell command -v musl-gcc || echo gcc)
+EXFLAGS  := -std=c17 -D_GNU_SOURCE -O2 -g0 -fno-common -fstack-protector-strong -static -s -Iexamples/shared \
+  $(WARN) -ffile-prefix-map=$(CURDIR)=. -Wl,--build-id=none -Wl,--gc-sections -ffunction-sections -fdata-sections
+EX_SHARED := $(wildcard examples/shared/*.c)
+EX_HEADERS := $(wildcard examples/*/*.h)
+
+.PHONY: examples images
+examples: $(EX)/moscow-time-1.0 $(EX)/moscow-time-1.1 $(EX)/visit-board-1.0
+
+# build/examples/NAME-VERSION from examples/NAME/*.c and what they share.
+define example_program
+$(EX)/$(1)-%: $(wildcard examples/$(1)/*.c) $(EX_SHARED) $(EX_HEADERS) mk/examples.mk
+	@mkdir -p $$(@D); echo "  EX  $$@"
+	$$(Q)$$(EXCC) $$(EXFLAGS) -DVERSION='"$$*"' -o $$@ $$(filter %.c,$$^) -lpthread
+endef
+$(foreach app,moscow-time visit-board,$(eval $(call example_program,$(app))))
