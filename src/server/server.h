@@ -35,10 +35,17 @@ struct dns_server_config {
     struct client *client; /* services, slices, namespaces come from its watches */
     uint32_t address;      /* 10.96.0.10, host order; on lo already */
     struct str cluster_domain;
-    const uint32_t *upstreams; /* resolvers for other names; none = SERVFAIL */
+    const uint32_t *upstreams; /* resolvers for other names; none = SERVFAIL; our own is skipped */
     size_t upstreams_count;
+    uint32_t service_cidr; /* reverse names of these ranges are ours alone; prefix 0 = none */
+    int service_prefix;
+    uint32_t pod_cidr;
+    int pod_prefix;
+    uint16_t port;          /* 0 = 53 */
+    uint16_t upstream_port; /* 0 = 53 */
 };
 struct dns_server *dns_server_new(const struct dns_server_config *config, struct err *err);
+/* After its client: client watches have no end of their own. NULL is fine. */
 void dns_server_free(struct dns_server *server);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One TCP connection, plain or TLS, glued to the loop: bytes come in through a callback, go out
-// through a buffer. Knows no protocol above TLS. For the rest of wire/ only.
+// through a buffer. Knows no protocol above TLS. For wire/ itself
+// and for protocols that live elsewhere (DNS over TCP).
 //
 // Invariants: (1) no callback comes from inside a call of ours; (2) closed comes at most once and
 // is the last callback; (3) conn_free may be called from inside any callback.
