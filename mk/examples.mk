@@ -7,7 +7,8 @@ EX_SHARED := $(wildcard examples/shared/*.c)
 EX_HEADERS := $(wildcard examples/*/*.h)
 
 .PHONY: examples images
-examples: $(EX)/moscow-time-1.0 $(EX)/moscow-time-1.1 $(EX)/visit-board-1.0
+EX_APPS := $(EX)/moscow-time-1.0 $(EX)/moscow-time-1.1 $(EX)/visit-board-1.0
+examples: $(EX_APPS)
 
 # build/examples/NAME-VERSION from examples/NAME/*.c and what they share.
 define example_program
@@ -16,3 +17,14 @@ $(EX)/$(1)-%: $(wildcard examples/$(1)/*.c) $(EX_SHARED) $(EX_HEADERS) mk/exampl
 	$$(Q)$$(EXCC) $$(EXFLAGS) -DVERSION='"$$*"' -o $$@ $$(filter %.c,$$^) -lpthread
 endef
 $(foreach app,moscow-time visit-board,$(eval $(call example_program,$(app))))
+
+# Images without Docker: tools/mkimage reads examples/images/*.recipe, writes build/images/*.tar.
+MKIMAGE_OBJ := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/base/*.c) \
+  src/data/val.c src/data/doc.c src/data/json_read.c src/data/json_write.c)
+$(B)/tools/mkimage: tools/mkimage.c $(MKIMAGE_OBJ)
+	@mkdir -p $(@D); echo "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(MKIMAGE_OBJ) -lcrypto -lm
+images: build/images/moscow-time.tar build/images/visit-board.tar build/images/busybox.tar
+build/images/%.tar: $(B)/tools/mkimage $(EX_APPS) $(wildcard examples/images/*)
+	@mkdir -p $(@D); echo "  IMG $@"
+	$(Q)$< $@ examples/images/$*.recipe
