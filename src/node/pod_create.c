@@ -112,9 +112,17 @@ static void fail_create(struct pod *pod, size_t index, const char *reason, const
     pod_wake(pod);
 }
 
-/* The command can't run: an instance that ended before it began. */
-static void fail_start(struct pod *pod, size_t index, int attempt, const char *message)
+static void note_run_image(const struct slot_op *op, struct run *run)
 {
+    run->image = op->image.n ? xstrndup(op->image.p, op->image.n) : NULL;
+    run->image_id = op->image_id.n ? xstrndup(op->image_id.p, op->image_id.n) : NULL;
+}
+
+/* The command can't run: an instance that ended before it began. */
+static void fail_start(const struct slot_op *op, const char *message)
+{
+    struct pod *pod = op->pod;
+    size_t index = op->index;
     struct slot *slot = &pod->facts.slots[index];
     struct container_fact fact = {.exit_code = 128,
                                   .finished_wall = loop_wall(pod->node->config.loop)};
@@ -126,8 +134,9 @@ static void fail_start(struct pod *pod, size_t index, int attempt, const char *m
         free(slot->last.image);
         free(slot->last.image_id);
         slot->last = slot->cur;
-        slot->cur = (struct run){.state = RUN_CREATED, .attempt = attempt};
-        slot->cur.sandbox = pod->facts.sandbox;
+        slot->cur = (struct run){
+            .state = RUN_CREATED, .attempt = op->attempt, .sandbox = pod->facts.sandbox};
+        note_run_image(op, &slot->cur);
         if (slot->last.state == RUN_NONE) {
             slot->last = (struct run){0};
         }
@@ -334,7 +343,7 @@ static void created(void *ctx, const struct err *err)
         bool is_command = err->code == ERR_NOT_FOUND || err->code == ERR_DENIED;
         slot_remove_run(pod, op->index, op->attempt);
         if (is_command) {
-            fail_start(pod, op->index, op->attempt, err->msg);
+            fail_start(op, err->msg);
         } else {
             fail_create(pod, op->index, "CreateContainerError", err->msg);
         }
@@ -351,8 +360,7 @@ static void created(void *ctx, const struct err *err)
     }
     slot->cur =
         (struct run){.state = RUN_CREATED, .attempt = op->attempt, .sandbox = pod->facts.sandbox};
-    slot->cur.image = op->image.n ? xstrndup(op->image.p, op->image.n) : NULL;
-    slot->cur.image_id = op->image_id.n ? xstrndup(op->image_id.p, op->image_id.n) : NULL;
+    note_run_image(op, &slot->cur);
     slot->is_pending = false;
     slot->is_post_start_done = false;
     slot->must_restart = false;
@@ -492,7 +500,7 @@ static void started(void *ctx, const struct err *err)
     struct pod *pod = op->pod;
     struct slot *slot = &pod->facts.slots[op->index];
     if (err) {
-        fail_start(pod, op->index, op->attempt, err->msg);
+        fail_start(op, err->msg);
     } else {
         slot->is_pending = false;
         slot_event(pod, op->index, "Normal", "Started", S("Container started"));

@@ -13,7 +13,7 @@ void tar_add(struct buf *tar, char type, const char *name, const char *link, str
     static const char zeros[BLOCK];
     unsigned sum = 0;
     (void)snprintf(h, 100, "%s", name);
-    (void)snprintf(h + 100, 8, "%07o", type == '5' ? 0755 : 0644);
+    (void)snprintf(h + 100, 8, "%07o", type == '5' || strncmp(name, "bin/", 4) == 0 ? 0755 : 0644);
     (void)snprintf(h + 108, 8, "%07o", 0);
     (void)snprintf(h + 116, 8, "%07o", 0);
     (void)snprintf(h + 124, 12, "%011o", (unsigned)content.n);

@@ -305,11 +305,16 @@ static const struct runtime_ops runtime_ops = {.create = fake_create,
 
 void fake_init(struct fake_cluster *c)
 {
+    fake_init_on(c, loop_new_virtual(1700000000 * USEC_PER_SEC));
+}
+
+void fake_init_on(struct fake_cluster *c, struct loop *loop)
+{
     *c = (struct fake_cluster){.client.ops = &client_ops, .heeds_term = true};
     c->runtime.ops = &runtime_ops;
     c->runtime.name = S("fake");
     c->runtime.version = S("1");
-    c->loop = loop_new_virtual(1700000000 * USEC_PER_SEC);
+    c->loop = loop;
     rng_seed(&c->rng, 1);
     buf_init(&c->log, 1 << 20);
     buf_init(&c->phases, 1 << 16);

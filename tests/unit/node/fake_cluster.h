@@ -45,6 +45,8 @@ struct fake_cluster {
 };
 
 void fake_init(struct fake_cluster *c);
+/* The same on a loop of the caller's (owned from here on). */
+void fake_init_on(struct fake_cluster *c, struct loop *loop);
 void fake_done(struct fake_cluster *c);
 /* Starts a node named "n1" without disk and network. */
 void fake_start_node(struct fake_cluster *c);
