@@ -107,6 +107,7 @@ int main(void)
                       .title = env_or("TITLE", "The time in Moscow")};
     long port = strtol(env_or("PORT", "0"), NULL, 10);
     struct http_options options = {.port = port > 0 && port < 65536 ? (uint16_t)port : PORT_DEFAULT,
+                                   .pod = app.pod,
                                    .handle = handle,
                                    .commit = commit,
                                    .ctx = &app};

@@ -161,14 +161,14 @@ static void conn_close(struct server *s, struct conn *c)
 }
 
 /* Makes the bytes of the reply; the connection replies from here on. */
-static void conn_reply(struct conn *c, const struct http_reply *reply)
+static void conn_reply(const struct server *s, struct conn *c, const struct http_reply *reply)
 {
-    char head[256];
+    char head[512];
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                     "Cache-Control: no-store\r\n%s%s\r\n",
+                     "Cache-Control: no-store\r\nX-Pod: %.63s\r\n%s%s\r\n",
                      reply->status, reason_of(reply->status), reply->content_type, reply->body_len,
-                     reply->status == 405 ? "Allow: GET, HEAD\r\n" : "",
+                     s->options->pod, reply->status == 405 ? "Allow: GET, HEAD\r\n" : "",
                      c->keep_alive ? "" : "Connection: close\r\n");
     size_t body = c->is_head ? 0 : reply->body_len;
     free(c->out);
@@ -186,12 +186,12 @@ static void conn_reply(struct conn *c, const struct http_reply *reply)
     c->deadline_ms = now_ms() + SEND_TIMEOUT_MS;
 }
 
-static void conn_fail(struct conn *c, int status)
+static void conn_fail(const struct server *s, struct conn *c, int status)
 {
     struct http_reply reply = {.status = status, .content_type = "text/plain; charset=utf-8"};
     http_reply_printf(&reply, "%d %s\n", status, reason_of(status));
     c->keep_alive = false;
-    conn_reply(c, &reply);
+    conn_reply(s, c, &reply);
     free(reply.body);
 }
 
@@ -209,7 +209,7 @@ static void conn_handle(struct server *s, struct conn *c)
     c->is_head = req.is_head;
     c->keep_alive = req.keep_alive && s->stop_ms == 0;
     if (req.status != 0) {
-        conn_fail(c, req.status);
+        conn_fail(s, c, req.status);
         return;
     }
     struct http_reply reply = {.status = 200, .content_type = "text/html; charset=utf-8"};
@@ -218,7 +218,7 @@ static void conn_handle(struct server *s, struct conn *c)
         http_reply_printf(&reply, "%d %s\n", reply.status, reason_of(reply.status));
         reply.content_type = "text/plain; charset=utf-8";
     }
-    conn_reply(c, &reply);
+    conn_reply(s, c, &reply);
     free(reply.body);
 }
 
@@ -331,7 +331,7 @@ static void server_commit_and_send(struct server *s)
             continue;
         }
         if (c->needs_commit && !committed) {
-            conn_fail(c, 503);
+            conn_fail(s, c, 503);
         }
         c->needs_commit = false;
         if (!conn_send(s, c)) {
@@ -350,7 +350,7 @@ static void server_sweep(struct server *s, int64_t now)
         }
         if (now >= c->deadline_ms && c->out == NULL && c->in_len > 0) {
             c->is_head = false;
-            conn_fail(c, 408);
+            conn_fail(s, c, 408);
         } else if (now >= c->deadline_ms || (s->listen_fd < 0 && !c->out && c->in_len == 0)) {
             conn_close(s, c);
         }

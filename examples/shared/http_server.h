@@ -32,6 +32,7 @@ void http_reply_text(struct http_reply *reply, const char *text);
 
 struct http_options {
     uint16_t port;
+    const char *pod; /* told in the header X-Pod of each reply, so clients see who answered */
     void (*handle)(void *ctx, const struct http_request *req, struct http_reply *reply);
     bool (*commit)(
         void *ctx); /* NULL = nothing to commit. False: the replies that needed it fail */

@@ -28,9 +28,21 @@ struct call {
     char answer[ANSWER_MAX + 1];
 };
 
-void board_pod_name(const char *host, char *ret, size_t max)
+/* A headless service that isn't the one of the pods' subdomain names its targets by address, so
+ * the name to show comes from the answer itself. Only a plain name is taken. */
+static void take_pod_name(struct call *call, const char *head_end)
 {
-    (void)snprintf(ret, max, "%.*s", (int)strcspn(host, "."), host);
+    static const char field[] = "\r\nX-Pod: ";
+    const char *at = strcasestr(call->answer, field);
+    if (at == NULL || at > head_end) {
+        return;
+    }
+    at += sizeof field - 1;
+    size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+    if (n > 0 && n < sizeof call->row->pod && at[n] == '\r') {
+        memcpy(call->row->pod, at, n);
+        call->row->pod[n] = '\0';
+    }
 }
 
 static void call_end(struct call *call, const char *problem)
@@ -66,6 +78,7 @@ static void call_read_answer(struct call *call)
         call_end(call, "answered no number");
         return;
     }
+    take_pod_name(call, body);
     call->row->visits = visits;
     call->row->is_known = true;
     call_end(call, NULL);
@@ -152,13 +165,10 @@ static void run_calls(struct call *calls, int count)
 static int compare_calls(const void *a, const void *b)
 {
     const struct call *x = a, *y = b;
-    char one[DNS_NAME_MAX], two[DNS_NAME_MAX];
-    board_pod_name(x->row->host, one, sizeof one);
-    board_pod_name(y->row->host, two, sizeof two);
-    const char *dash1 = strrchr(one, '-'), *dash2 = strrchr(two, '-');
+    const char *dash1 = strrchr(x->row->pod, '-'), *dash2 = strrchr(y->row->pod, '-');
     long n1 = dash1 == NULL ? -1 : strtol(dash1 + 1, NULL, 10);
     long n2 = dash2 == NULL ? -1 : strtol(dash2 + 1, NULL, 10);
-    return n1 != n2 ? (n1 < n2 ? -1 : 1) : strcmp(x->row->host, y->row->host);
+    return n1 != n2 ? (n1 < n2 ? -1 : 1) : strcmp(x->row->pod, y->row->pod);
 }
 
 /* The address of host among the records, or NULL. */
@@ -228,6 +238,8 @@ void board_ask(const struct resolver *resolver, const char *service, int64_t now
         *call = (struct call){.row = &rows[count], .fd = -1, .port = records[i].port};
         rows[count] = (struct board_row){0};
         (void)snprintf(rows[count].host, sizeof rows[count].host, "%s", records[i].target);
+        (void)snprintf(rows[count].pod, sizeof rows[count].pod, "%.*s",
+                       (int)strcspn(records[i].target, "."), records[i].target);
         if (find_address(resolver, records, records_count, records[i].target, call->address)) {
             call_start(call);
         } else {

@@ -7,10 +7,11 @@
 
 #include "resolver.h"
 
-enum { BOARD_ROWS_MAX = 200 };
+enum { BOARD_ROWS_MAX = 200, BOARD_POD_MAX = 64 };
 
 struct board_row {
-    char host[DNS_NAME_MAX]; /* moscow-time-0.moscow-time-headless.default.svc.cluster.local */
+    char host[DNS_NAME_MAX]; /* target of the SRV record */
+    char pod[BOARD_POD_MAX]; /* who says it answered (X-Pod), else the first label of host */
     uint64_t visits;
     bool is_known;    /* visits is an answer of this round */
     char problem[80]; /* why not */
@@ -27,7 +28,4 @@ struct board {
  * come in the order of ordinals. */
 void board_ask(const struct resolver *resolver, const char *service, int64_t now,
                struct board *ret);
-/* The first label of a host: a pod's name. Cuts what is longer than max. */
-void board_pod_name(const char *host, char *ret, size_t max);
-
 #endif

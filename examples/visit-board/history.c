@@ -92,12 +92,11 @@ static size_t write_counts(const struct board *board, char *out, size_t max)
     size_t len = 0;
     out[0] = '\0';
     for (int i = 0; i < board->rows_count; i++) {
-        char pod[64];
-        board_pod_name(board->rows[i].host, pod, sizeof pod);
-        if (!board->rows[i].is_known || len + sizeof pod + 24 > max) {
+        if (!board->rows[i].is_known || len + BOARD_POD_MAX + 24 > max) {
             continue;
         }
-        len += (size_t)snprintf(out + len, max - len, " %s=%" PRIu64, pod, board->rows[i].visits);
+        len += (size_t)snprintf(out + len, max - len, " %s=%" PRIu64, board->rows[i].pod,
+                                board->rows[i].visits);
     }
     return len;
 }

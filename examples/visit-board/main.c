@@ -93,6 +93,7 @@ int main(void)
     app.interval_s = env_number("BOARD_INTERVAL", 1, INTERVAL_MAX_S, INTERVAL_DEFAULT_S);
     struct http_options options = {.port =
                                        (uint16_t)env_number("PORT", 1, UINT16_MAX, PORT_DEFAULT),
+                                   .pod = app.pod,
                                    .handle = handle,
                                    .ctx = &app};
     if (history_open(&app.history, "data") < 0) {

@@ -45,10 +45,8 @@ static void write_rows(struct http_reply *reply, const struct board *board)
     http_reply_printf(reply, "<table>");
     for (int i = 0; i < board->rows_count; i++) {
         const struct board_row *row = &board->rows[i];
-        char pod[64];
-        board_pod_name(row->host, pod, sizeof pod);
         http_reply_printf(reply, "<tr><td>");
-        http_reply_text(reply, pod);
+        http_reply_text(reply, row->pod);
         if (row->is_known) {
             http_reply_printf(reply,
                               "</td><td style=\"width:100%%\"><div class=\"bar\" "
