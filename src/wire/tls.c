@@ -164,7 +164,7 @@ void tls_server_free(struct tls_server *tls)
 {
     if (tls != NULL) {
         SSL_CTX_free(tls->ctx);
-        auto_free char *ca = take_ptr(&tls->client_ca.p);
+        free(take_ptr(&tls->client_ca.p));
         free(tls);
     }
 }
