@@ -28,3 +28,12 @@ images: build/images/moscow-time.tar build/images/visit-board.tar build/images/b
 build/images/%.tar: $(B)/tools/mkimage $(EX_APPS) $(wildcard examples/images/*)
 	@mkdir -p $(@D); echo "  IMG $@"
 	$(Q)$< $@ examples/images/$*.recipe
+
+# Their unit tests link the apps' own files, all but main.c.
+EX_INCLUDES := -Iexamples/shared -Iexamples/moscow-time -Iexamples/visit-board
+EX_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(wildcard examples/*/*.c)))
+$(B)/examples/%.o: examples/%.c
+	@mkdir -p $(@D); echo "  CC  $<"
+	$(Q)$(CC) $(CPPFLAGS) $(EX_INCLUDES) $(CFLAGS) -c -o $@ $<
+$(B)/tests/unit/examples/%.o: CPPFLAGS += $(EX_INCLUDES)
+$(B)/tests/examples_test: $(EX_OBJ)

@@ -4,9 +4,9 @@
 // replicas are found by the SRV records of a headless service, so scaling needs no setting. GET /
 // is the page, /history what was seen before (it survives in data/history), /healthz for probes.
 // Environment: BOARD_SERVICE (the SRV name), BOARD_INTERVAL (seconds), PORT, HOSTNAME.
+#include "board_page.h"
 #include "history.h"
 #include "http_server.h"
-#include "page.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -53,12 +53,12 @@ static void handle(void *ctx, const struct http_request *req, struct http_reply 
     struct app *app = ctx;
     (void)pthread_mutex_lock(&app->lock);
     if (strcmp(req->path, "/") == 0) {
-        page_write(reply, &(struct page){.board = &app->board,
-                                         .history = app->history.text,
-                                         .pod = app->pod,
-                                         .service = app->service,
-                                         .version = VERSION,
-                                         .refresh_s = (int)app->interval_s});
+        board_page_write(reply, &(struct board_page){.board = &app->board,
+                                                     .history = app->history.text,
+                                                     .pod = app->pod,
+                                                     .service = app->service,
+                                                     .version = VERSION,
+                                                     .refresh_s = (int)app->interval_s});
     } else if (strcmp(req->path, "/history") == 0) {
         reply->content_type = "text/plain; charset=utf-8";
         http_reply_printf(reply, "%s", app->history.text);

@@ -7,13 +7,13 @@
 #include "board.h"
 #include "http_server.h"
 
-struct page {
+struct board_page {
     const struct board *board;
     const char *history; /* whole lines */
     const char *pod, *service, *version;
     int refresh_s;
 };
 
-void page_write(struct http_reply *reply, const struct page *page);
+void board_page_write(struct http_reply *reply, const struct board_page *page);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Names come from DNS, so they are escaped like anything else from outside.
-#include "page.h"
+#include "board_page.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ static void write_history(struct http_reply *reply, const char *text)
     http_reply_printf(reply, "</pre>");
 }
 
-void page_write(struct http_reply *reply, const struct page *page)
+void board_page_write(struct http_reply *reply, const struct board_page *page)
 {
     const struct board *board = page->board;
     uint64_t sum = 0;
