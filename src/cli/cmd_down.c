@@ -112,7 +112,7 @@ int cmd_delete(struct cli *cli)
     if (kubeconfig_remove(cli, &err) < 0) {
         cli_error("kubeconfig: %s, ignoring", err.msg);
     }
-    if (dir_remove_all(AT_FDCWD, cli->data.p, &err) < 0) {
+    if (hull_remove(cli->data.p, &err) < 0) {
         cli_error("remove '" STR_FMT "': %s", STR_ARG(cli->data), err.msg);
         return EXIT_FAILED;
     }

@@ -42,6 +42,10 @@ MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, s
 int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
                 struct err *err);
 
+/* rm -rf of a data folder, whoever its files belong to: for ordinary users inside a user namespace.
+ */
+MUST_CHECK int hull_remove(const char *path, struct err *err);
+
 /* Where limits can be set: what init found and prepared (spec/machine.md 7). */
 enum hull_cgroups { HULL_CGROUPS_NONE, HULL_CGROUPS_V1, HULL_CGROUPS_V2 };
 enum hull_cgroups hull_cgroups_probe(void);

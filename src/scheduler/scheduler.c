@@ -6,9 +6,13 @@
 // minutes.
 #include "scheduler/internal.h"
 
+#include "base/timefmt.h"
+
 #include <stdlib.h>
 
 #define RETRY_MAX ((usec)300 * USEC_PER_SEC)
+/* How long a new pod may wait for its claims in silence; creation times have whole seconds. */
+#define CLAIM_GRACE (2 * USEC_PER_SEC)
 
 enum { NOTE_BYTES_MAX = 1024 };
 
@@ -272,6 +276,15 @@ static bool is_ours(const struct val *pod)
            !pod_is_terminal(pod) && (scheduler.n == 0 || str_eq(scheduler, S("default-scheduler")));
 }
 
+/* A claim that was made beside its pod is bound some milliseconds later, and that wakes the
+ * scheduler again: no word about it before. */
+static bool is_just_made(const struct attempt *attempt, const struct env *env)
+{
+    usec created;
+    return time_parse(val_text_at(attempt->pod, "metadata.creationTimestamp"), &created) == 0 &&
+           env->now_wall - created < CLAIM_GRACE;
+}
+
 static void schedule(struct attempt *attempt, const struct env *env, struct actions *out)
 {
     if (val_count(val_get(attempt->spec, S("schedulingGates"))) > 0) {
@@ -288,6 +301,10 @@ static void schedule(struct attempt *attempt, const struct env *env, struct acti
             bind(attempt, node->name, out);
             place_pod(node, attempt->pod, &attempt->requests);
         }
+        return;
+    }
+    if (prefilter.n > 0 && is_just_made(attempt, env)) {
+        actions_requeue(out, CLAIM_GRACE);
         return;
     }
     struct str text = failure_text(attempt, prefilter, &reasons);

@@ -31,9 +31,16 @@ static void put_pod(struct cluster *c, const char *name, const char *labels, con
             .p);
 }
 
-static struct str decide(struct cluster *c)
+static struct str decide_now(struct cluster *c)
 {
     return cluster_decide(c, &scheduler_controller, "", "pods", /* has_events= */ true);
+}
+
+/* When nothing is new any more. */
+static struct str decide(struct cluster *c)
+{
+    c->now += 2 * USEC_PER_SEC;
+    return decide_now(c);
 }
 
 static struct str message_of(struct cluster *c, const char *pod)
@@ -145,5 +152,16 @@ TEST(unbound_claims_hold_a_pod_back)
                 "{\"pv.kubernetes.io/bind-completed\":\"yes\"}},\"spec\":{\"volumeName\":\"v\"}}");
     decide(&c);
     EXPECT_STR("n1", val_text_at(cluster_find(&c, KIND_POD, "default", "a"), "spec.nodeName"));
+    cluster_close(&c);
+}
+
+TEST(a_pod_just_made_waits_for_its_claims_in_silence)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_node(&c, "n1", "");
+    put_pod(&c, "a", "", CLAIM);
+    EXPECT_STR("", decide_now(&c));
+    EXPECT(str_search(decide(&c), S("FailedScheduling")) >= 0);
     cluster_close(&c);
 }
