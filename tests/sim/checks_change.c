@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checks on a single change of the store, from the state before to the state after, whoever wrote
+// it (numbers are those of spec/statefulset.md 9).
+#include "facts.h"
+
+#include "base/mem.h"
+
+static long long num(const struct val *obj, const char *path)
+{
+    return (long long)val_number_at(obj, path, 0);
+}
+
+static void check_owners(struct sim *sim, struct str key, const struct val *obj)
+{
+    const struct val *refs = val_path(obj, "metadata.ownerReferences");
+    size_t controllers_count = 0;
+    for (size_t i = 0; i < val_count(refs); i++) {
+        controllers_count += val_true_at(val_at(refs, i), "controller");
+    }
+    if (controllers_count > 1) {
+        sim_fail(sim, "2", STR_FMT " has %zu controllers", STR_ARG(key), controllers_count);
+    }
+}
+
+static void check_pod(struct sim *sim, const struct val *old, const struct val *pod, bool is_delete)
+{
+    struct str name = meta_name(pod);
+    const struct val *ref = meta_controller(pod);
+    if (ref != NULL && str_eq(val_text_at(ref, "kind"), S("StatefulSet")) &&
+        (ordinal_of(val_text_at(ref, "name"), name) < 0 ||
+         !str_eq(meta_label(pod, S("statefulset.kubernetes.io/pod-name")), name) ||
+         !str_eq(val_text_at(pod, "spec.hostname"), name))) {
+        sim_fail(sim, "2", "pod " STR_FMT " is owned and has another identity", STR_ARG(name));
+    }
+    struct str node = val_text_at(old, "spec.nodeName");
+    if (node.n > 0 && !str_eq(node, val_text_at(pod, "spec.nodeName"))) {
+        sim_fail(sim, "binding", "pod " STR_FMT " moved to another node", STR_ARG(name));
+    }
+    if (old != NULL && !str_eq(meta_uid(old), meta_uid(pod))) {
+        sim_fail(sim, "1", "pod " STR_FMT " changed its uid", STR_ARG(name));
+    }
+    bool is_going = is_delete || meta_is_deleting(pod);
+    if (is_going && note_of(sim, meta_uid(pod)) == 0) {
+        sim_fail(sim, "11", "pod " STR_FMT " is deleted and nobody asked for it", STR_ARG(name));
+    }
+}
+
+static bool is_promoted(const struct val *set)
+{
+    return num(set, "status.updatedReplicas") == num(set, "spec.replicas") &&
+           num(set, "status.readyReplicas") == num(set, "spec.replicas") &&
+           num(set, "status.replicas") == num(set, "spec.replicas");
+}
+
+static void check_counters(struct sim *sim, const struct val *set)
+{
+    long long all = num(set, "status.replicas");
+    long long ready = num(set, "status.readyReplicas");
+    long long available = num(set, "status.availableReplicas");
+    long long current = num(set, "status.currentReplicas");
+    long long updated = num(set, "status.updatedReplicas");
+    if (available < 0 || ready < available || all < ready || current < 0 || current > all ||
+        updated < 0 || updated > all) {
+        sim_fail(sim, "24",
+                 "set " STR_FMT " counts %lld, ready %lld, available %lld, current %lld, "
+                 "updated %lld",
+                 STR_ARG(meta_name(set)), all, ready, available, current, updated);
+    }
+    if (num(set, "status.observedGeneration") > num(set, "metadata.generation")) {
+        sim_fail(sim, "25", "set " STR_FMT " observed a generation to come",
+                 STR_ARG(meta_name(set)));
+    }
+}
+
+static void check_set(struct sim *sim, const struct val *old, const struct val *set)
+{
+    struct str name = meta_name(set);
+    check_counters(sim, set);
+    if (old == NULL || !str_eq(meta_uid(old), meta_uid(set))) {
+        return;
+    }
+    bool is_spec = !val_eq(val_get(old, S("spec")), val_get(set, S("spec")));
+    bool is_status = !val_eq(val_get(old, S("status")), val_get(set, S("status")));
+    if (is_spec && is_status) {
+        sim_fail(sim, "27", "one write changed spec and status of set " STR_FMT, STR_ARG(name));
+    }
+    bool is_newer = num(set, "metadata.generation") > num(old, "metadata.generation");
+    bool is_ending = meta_is_deleting(set) && !meta_is_deleting(old);
+    if (is_newer != (is_spec || is_ending) && !(is_spec && is_ending)) {
+        sim_fail(sim, "27", "generation of set " STR_FMT " goes from %lld to %lld", STR_ARG(name),
+                 num(old, "metadata.generation"), num(set, "metadata.generation"));
+    }
+    if (num(set, "status.observedGeneration") < num(old, "status.observedGeneration") ||
+        num(set, "status.collisionCount") < num(old, "status.collisionCount")) {
+        sim_fail(sim, "25", "set " STR_FMT " went back in its status", STR_ARG(name));
+    }
+    struct str was = val_text_at(old, "status.currentRevision");
+    struct str is = val_text_at(set, "status.currentRevision");
+    if (was.n > 0 && !str_eq(was, is) &&
+        sim_get(sim, KIND_CONTROLLER_REVISION, meta_ns(set), was) != NULL &&
+        !(str_eq(is, val_text_at(set, "status.updateRevision")) && is_promoted(set))) {
+        sim_fail(sim, "20", "set " STR_FMT " promotes " STR_FMT " too early", STR_ARG(name),
+                 STR_ARG(is));
+    }
+}
+
+static void check_claim(struct sim *sim, const struct val *old, const struct val *claim,
+                        bool is_delete)
+{
+    auto_arena struct arena *arena = arena_new(1 << 22);
+    struct str name = meta_name(claim);
+    if ((is_delete || meta_is_deleting(claim)) && note_of(sim, meta_uid(claim)) == 0) {
+        sim_fail(sim, "33", "claim " STR_FMT " is deleted and nobody asked for it", STR_ARG(name));
+    }
+    if (old != NULL && str_eq(meta_uid(old), meta_uid(claim))) {
+        struct val was = val_copy(arena, val_get(old, S("spec")));
+        struct val is = val_copy(arena, val_get(claim, S("spec")));
+        struct str volume = val_text_at(old, "spec.volumeName");
+        if (volume.n > 0 && !str_eq(volume, val_text_at(claim, "spec.volumeName"))) {
+            sim_fail(sim, "31", "claim " STR_FMT " changed its volume", STR_ARG(name));
+        }
+        val_remove(&was, S("volumeName"));
+        val_remove(&is, S("volumeName"));
+        if (!val_eq(&was, &is)) {
+            sim_fail(sim, "31", "the spec of claim " STR_FMT " changed", STR_ARG(name));
+        }
+    }
+    struct str volume = val_text_at(claim, "spec.volumeName");
+    for (size_t i = 0; volume.n > 0 && i < sim->shadow.count; i++) {
+        const struct object *other = sim->shadow.entries[i].value;
+        if (str_starts(other->key, S("persistentvolumeclaims/")) &&
+            !str_eq(meta_uid(object_val(other)), meta_uid(claim)) &&
+            str_eq(val_text_at(object_val(other), "spec.volumeName"), volume)) {
+            sim_fail(sim, "3", "claims " STR_FMT " and " STR_FMT " have one volume", STR_ARG(name),
+                     STR_ARG(other->key));
+        }
+    }
+}
+
+/* 15: a revision that a pod of its set names is never removed. */
+static void check_revision_delete(struct sim *sim, const struct val *revision)
+{
+    auto_arena struct arena *arena = arena_new(1 << 24);
+    const struct val *ref = meta_controller(revision);
+    const struct val *set =
+        sim_get(sim, KIND_STATEFUL_SET, meta_ns(revision), val_text_at(ref, "name"));
+    struct facts f;
+    if (ref == NULL || set == NULL || meta_is_deleting(set) ||
+        !str_eq(meta_uid(set), val_text_at(ref, "uid"))) {
+        return;
+    }
+    facts_read(sim, arena, set, &f);
+    for (size_t i = 0; i < f.members_count; i++) {
+        if (str_eq(f.members[i].revision, meta_name(revision)) &&
+            meta_controller(f.members[i].obj) != NULL) {
+            sim_fail(sim, "15", "revision " STR_FMT " is removed, pod " STR_FMT " has it",
+                     STR_ARG(meta_name(revision)), STR_ARG(f.members[i].name));
+        }
+    }
+}
+
+void check_change(struct sim *sim, const struct object *before, const struct object *after,
+                  bool is_delete)
+{
+    const struct val *old = before == NULL ? NULL : object_val(before);
+    const struct val *obj = object_val(after);
+    struct str key = after->key;
+    check_owners(sim, key, obj);
+    if (str_starts(key, S("pods/"))) {
+        check_pod(sim, old, obj, is_delete);
+    } else if (str_starts(key, S("statefulsets.apps/"))) {
+        check_set(sim, old, obj);
+    } else if (str_starts(key, S("persistentvolumeclaims/"))) {
+        check_claim(sim, old, obj, is_delete);
+    } else if (is_delete && str_starts(key, S("controllerrevisions.apps/"))) {
+        check_revision_delete(sim, obj);
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs seeds, each in a process of its own, so that one that aborts doesn't take the others along.
+//   sim [--jobs N] FROM COUNT      runs COUNT seeds, prints those that fail
+//   sim --replay SEED [MUTATION]   runs one with its trace
+//   sim --mutations SEEDS          each mutation must be found within so many seeds
+// Ends with "N passed, N failed"; exit code 1 when one failed.
+#include "sim.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A crash of the brain leaves behind what it had under way; that is no leak of the program. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+enum { JOBS_MAX = 16 };
+
+static void print_tail(const struct sim *sim)
+{
+    size_t from = sim->lines_count > TRACE_LINES ? sim->lines_count - TRACE_LINES : 0;
+    for (size_t i = from; i < sim->lines_count; i++) {
+        puts(sim->lines[i % TRACE_LINES]);
+    }
+}
+
+static int run(uint64_t seed, enum mutation mutation, bool is_tracing, bool is_quiet)
+{
+    static struct sim sim;
+    bool is_ok = sim_run(seed, mutation, is_tracing, &sim);
+    if (!is_quiet && !is_ok && !is_tracing) {
+        print_tail(&sim);
+    }
+    if (is_quiet && !is_ok) {
+        printf("  seed %llu: %s\n", (unsigned long long)seed, sim.failure);
+    }
+    if (!is_quiet && (!is_ok || is_tracing)) {
+        printf("seed %llu: %s%s (%u operations, %u turns, %u decisions, %llu writes, %u crashes, "
+               "%.0f s)\n",
+               (unsigned long long)seed, is_ok ? "ok" : "FAILED: ", is_ok ? "" : sim.failure,
+               sim.ops_done, sim.turns, sim.decisions, (unsigned long long)sim.writes, sim.crashes,
+               (double)sim_now(&sim) / 1e6);
+    }
+    (void)fflush(stdout);
+    return is_ok ? 0 : 1;
+}
+
+static pid_t start(uint64_t seed, enum mutation mutation, bool is_quiet)
+{
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(run(seed, mutation, /*is_tracing=*/false, is_quiet));
+    }
+    return pid;
+}
+
+static bool is_success(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static unsigned run_seeds(uint64_t from, uint64_t count, int jobs)
+{
+    pid_t pids[JOBS_MAX] = {0};
+    uint64_t seeds[JOBS_MAX] = {0};
+    unsigned failed = 0;
+    uint64_t next = from;
+    for (int running = 0; next < from + count || running > 0;) {
+        for (int i = 0; i < jobs && next < from + count; i++) {
+            if (pids[i] == 0) {
+                seeds[i] = next;
+                pids[i] = start(next++, MUTATION_NONE, /*is_quiet=*/false);
+                running++;
+            }
+        }
+        int status;
+        pid_t pid = wait(&status);
+        for (int i = 0; i < jobs; i++) {
+            if (pids[i] == pid) {
+                pids[i] = 0;
+                running--;
+                failed += !is_success(status);
+                if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) {
+                    printf("seed %llu: FAILED: ended with status %d\n",
+                           (unsigned long long)seeds[i], status);
+                }
+            }
+        }
+    }
+    return failed;
+}
+
+static unsigned run_mutations(uint64_t seeds)
+{
+    unsigned missed = 0;
+    for (int m = MUTATION_NONE + 1; m < MUTATION_COUNT; m++) {
+        uint64_t seed = 0;
+        int status = 0;
+        printf("mutation %d, %s\n", m, mutation_text((enum mutation)m));
+        while (seed < seeds && is_success(status)) {
+            pid_t pid = start(++seed, (enum mutation)m, /*is_quiet=*/true);
+            if (waitpid(pid, &status, 0) < 0) {
+                abort();
+            }
+        }
+        bool is_found = !is_success(status);
+        if (!is_found) {
+            printf("  MISSED in %llu seeds\n", (unsigned long long)seeds);
+        }
+        missed += !is_found;
+    }
+    return missed;
+}
+
+static uint64_t number(const char *text)
+{
+    uint64_t n = 0;
+    if (text == NULL || str_to_u64(str_of(text), &n) < 0) {
+        (void)fprintf(stderr, "usage: sim [--jobs N] FROM COUNT | --replay SEED [MUTATION] | "
+                              "--mutations SEEDS\n");
+        exit(2);
+    }
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned failed;
+    uint64_t total;
+    if (argc > 2 && strcmp(argv[1], "--replay") == 0) {
+        uint64_t m = argc > 3 ? number(argv[3]) : 0;
+        total = 1;
+        failed = (unsigned)run(number(argv[2]), (enum mutation)(m % MUTATION_COUNT),
+                               /*is_tracing=*/true, /*is_quiet=*/false);
+    } else if (argc > 2 && strcmp(argv[1], "--mutations") == 0) {
+        total = MUTATION_COUNT - 1;
+        failed = run_mutations(number(argv[2]));
+    } else {
+        bool has_jobs = argc > 2 && strcmp(argv[1], "--jobs") == 0;
+        uint64_t jobs = has_jobs ? number(argv[2]) : 1;
+        char **rest = argv + (has_jobs ? 3 : 1);
+        total = number(rest[0] == NULL ? NULL : rest[1]);
+        failed = run_seeds(number(rest[0]), total, jobs < 1 || jobs > JOBS_MAX ? 1 : (int)jobs);
+    }
+    printf("%llu passed, %u failed\n", (unsigned long long)total - failed, failed);
+    return failed > 0;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The simulation: the brain's rooms (store, api, client, control, controllers, scheduler) on the
+// virtual loop and a disk made of memory, a fake kubelet and a fake user beside them, faults in
+// between, and checks that look on from outside. Everything that happens follows from one seed.
+//
+// Invariants: (1) no chance but sim->rng and sim->brain_rng, no time but the loop's; (2) checks
+// read committed state only and never write; (3) what outlives a crash of the brain is the disk,
+// the kubelet's containers, the user's intentions and the checks' memory.
+#ifndef CORACLE_TESTS_SIM_SIM_H
+#define CORACLE_TESTS_SIM_SIM_H
+
+#include "base/map.h"
+#include "client/client.h"
+#include "control/control.h"
+#include "controllers/meta.h"
+#include "store/journal.h"
+
+enum { SETS_MAX = 3, TRACE_LINES = 200 };
+
+/* What one set looks like; the user's intention, which outlives the object. */
+struct plan {
+    const char *name;
+    const char *ns;
+    bool is_parallel, is_on_delete, has_scaled_delete, has_deleted_delete;
+    bool is_bad; /* the template names an image that never starts */
+    bool is_wanted;
+    int replicas, start, partition, max_unavailable, min_ready, templates_count, history, grace;
+    int version, version_before;
+};
+
+/* The options of a run, drawn from its seed: each run has its own mix (swarm testing). */
+struct swarm {
+    int sets_count;
+    struct plan plans[SETS_MAX];
+    unsigned ops;
+    unsigned op_gap_ms;
+    unsigned crash, disk_fault, jump; /* per 10,000 turns */
+    unsigned start_ms, ready_ms, stop_ms;
+    unsigned flap, fail; /* per 1,000 of a ready pod's looks */
+    bool has_bad_templates, has_deletes, has_label_ops, has_claim_deletes, has_edits;
+};
+
+/* Changes to the StatefulSet controller that the checks must notice (mutation.c). */
+#define MUTATIONS(X)                                                                               \
+    X(NONE, "none")                                                                                \
+    X(IGNORES_PARTITION, "the update ignores the partition")                                       \
+    X(IGNORES_ORDER, "an OrderedReady set creates without waiting")                                \
+    X(DELETES_TWO, "the update deletes one pod more than the budget")                              \
+    X(ACTS_WHILE_DELETING, "a set that is being deleted still gets its pods")                      \
+    X(DELETES_CLAIMS, "scaling down deletes the claim itself")                                     \
+    X(WRONG_STATUS, "readyReplicas is one too many")                                               \
+    X(FORGETS_PODS, "the pod with ordinal 1 is never created")                                     \
+    X(NO_STALE_BARRIER, "a pod is created on a claim that is about to go")
+enum mutation {
+#define MUTATION_ID(id, text) MUTATION_##id,
+    MUTATIONS(MUTATION_ID)
+#undef MUTATION_ID
+        MUTATION_COUNT
+};
+const char *mutation_text(enum mutation mutation);
+/* The row to run in place of row. */
+const struct controller *mutation_row(enum mutation mutation, const struct controller *row);
+
+/* What the checks remember of an object, by uid. */
+enum {
+    NOTE_USER_DELETED = 1,       /* the user asked for its deletion */
+    NOTE_CONTROLLER_DELETED = 2, /* the StatefulSet controller did */
+    NOTE_GARBAGE_DELETED = 4,    /* the garbage collector or the namespace's end did */
+    NOTE_ORPHANING = 8           /* a set deleted with propagation Orphan */
+};
+
+struct kubelet;
+
+struct sim {
+    uint64_t seed;
+    enum mutation mutation;
+    bool is_tracing;
+    bool is_calm; /* phase 2: no faults, no user */
+    struct swarm swarm;
+    struct rng rng;
+    struct rng brain_rng;
+    struct journal_disk *disk;
+    usec mono_before; /* lived by earlier brains */
+    usec wall_start;
+    /* the brain */
+    struct loop *loop;
+    struct store *store;
+    struct api *api;
+    struct client *client;
+    struct client *user;
+    struct client *node;
+    struct control *control;
+    struct watch *watch;
+    struct timer user_timer;
+    /* beside it */
+    struct kubelet *kubelet;
+    unsigned ops_done;
+    unsigned turns, crashes, decisions;
+    uint64_t writes;
+    /* the checks' memory */
+    struct map shadow; /* key to struct object *: the last state seen */
+    struct map notes;  /* uid to struct note * */
+    struct map paces;  /* controller and key to struct pace * */
+    char *lines[TRACE_LINES];
+    size_t lines_count;
+    bool is_failed;
+    char failure[1024];
+};
+
+/* world.c: one run. */
+bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim *sim);
+usec sim_now(const struct sim *sim); /* since the run began, over crashes */
+void sim_trace(struct sim *sim, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The first failure ends the run. check: the number in the spec or a word. */
+void sim_fail(struct sim *sim, const char *check, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool sim_chance(struct sim *sim, unsigned per, unsigned of);
+const struct val *sim_get(struct sim *sim, enum kind_id kind, struct str ns, struct str name);
+struct objs sim_list(struct sim *sim, struct arena *arena, enum kind_id kind, struct str ns);
+/* A write whose body is JSON text made by printf; errors are traced, done may be NULL. */
+int sim_write(struct sim *sim, struct client *client, struct client_write write,
+              client_done_fn *done, void *ctx, struct str json);
+
+/* swarm.c */
+void swarm_draw(struct sim *sim);
+
+/* user.c: creates what the plans want, then changes its mind at random. */
+void user_start(struct sim *sim);
+void user_heal(struct sim *sim, bool is_first);
+
+/* kubelet.c */
+struct kubelet *kubelet_new(struct sim *sim);
+void kubelet_free(struct kubelet *kubelet);
+void kubelet_attach(struct kubelet *kubelet); /* to a new brain */
+
+/* note.c */
+unsigned note_of(struct sim *sim, struct str uid);
+void note_add(struct sim *sim, struct str uid, unsigned bits);
+
+#endif

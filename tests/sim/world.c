@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One run: opens the brain on the disk, turns the loop, lets faults happen between turns, shows
+// each change to the checks, and in phase 2 waits for rest. A crash drops the brain as it is, with
+// what it had under way (that memory is left to the end of the process), and opens a new one.
+#include "facts.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "control/bootstrap.h"
+#include "data/json.h"
+#include "scheduler/scheduler.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    PHASE1_TURNS_MAX = 4000,
+    PHASE2_TURNS_MAX = 60000,
+    PHASE2_SECONDS_MAX = 3 * 3600, /* back-off alone may take 1,000 s */
+    REST_SECONDS = 70,             /* at rest for so long, sweeps included */
+    SAME_TIME_TURNS_MAX = 500
+};
+
+#define START_WALL ((usec)1767225600 * USEC_PER_SEC) /* 2026-01-01T00:00:00Z */
+
+usec sim_now(const struct sim *sim)
+{
+    return sim->mono_before + loop_now(sim->loop);
+}
+
+bool sim_chance(struct sim *sim, unsigned per, unsigned of)
+{
+    return per > 0 && rng_below(&sim->rng, of) < per;
+}
+
+void sim_trace(struct sim *sim, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    char **line = &sim->lines[sim->lines_count++ % TRACE_LINES];
+    free(*line);
+    *line = xasprintf("%10.3f %s", (double)sim_now(sim) / 1e6, text);
+    if (sim->is_tracing) {
+        puts(*line);
+    }
+}
+
+void sim_fail(struct sim *sim, const char *check, const char *fmt, ...)
+{
+    if (sim->is_failed) {
+        return;
+    }
+    char text[900];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    sim->is_failed = true;
+    (void)snprintf(sim->failure, sizeof sim->failure, "%s: %s", check, text);
+    sim_trace(sim, "FAILED %s", sim->failure);
+}
+
+const struct val *sim_get(struct sim *sim, enum kind_id kind, struct str ns, struct str name)
+{
+    struct object *object = sim->client->ops->get(sim->client, kind, ns, name);
+    return object == NULL ? NULL : object_val(object);
+}
+
+static bool list_each(void *ctx, struct object *object)
+{
+    return objs_each(ctx, object_val(object));
+}
+
+struct objs sim_list(struct sim *sim, struct arena *arena, enum kind_id kind, struct str ns)
+{
+    struct objs objs = {.arena = arena};
+    sim->client->ops->list(sim->client, kind, ns, list_each, &objs);
+    return objs;
+}
+
+int sim_write(struct sim *sim, struct client *client, struct client_write write,
+              client_done_fn *done, void *ctx, struct str json)
+{
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    struct val body;
+    struct err err = {0};
+    int r = 0;
+    if (json.n > 0) {
+        r = json_read(json, arena, NULL, &body, &err);
+        write.body = &body;
+    }
+    r = r < 0 ? r : client->ops->write(client, &write, done, ctx, &err);
+    if (r < 0) {
+        sim_trace(sim, "refused: %s", err.msg);
+    }
+    return r;
+}
+
+/* --- changes --- */
+
+static struct str summary(struct arena *arena, const struct val *obj, struct str key)
+{
+    if (str_starts(key, S("pods/"))) {
+        return arena_fmt(arena, STR_FMT "%s rev=" STR_FMT "%s",
+                         STR_ARG(val_text_at(obj, "status.phase")),
+                         pod_is_ready(obj) ? " ready" : "", STR_ARG(pod_revision(obj)),
+                         meta_controller(obj) == NULL ? " unowned" : "");
+    }
+    if (str_starts(key, S("statefulsets.apps/"))) {
+        return arena_fmt(
+            arena,
+            "gen=%lld/%lld want=%lld have=%lld ready=%lld current=%lld updated=%lld " STR_FMT
+            ">" STR_FMT,
+            (long long)val_number_at(obj, "metadata.generation", 0),
+            (long long)val_number_at(obj, "status.observedGeneration", 0),
+            (long long)val_number_at(obj, "spec.replicas", 0),
+            (long long)val_number_at(obj, "status.replicas", 0),
+            (long long)val_number_at(obj, "status.readyReplicas", 0),
+            (long long)val_number_at(obj, "status.currentReplicas", 0),
+            (long long)val_number_at(obj, "status.updatedReplicas", 0),
+            STR_ARG(val_text_at(obj, "status.currentRevision")),
+            STR_ARG(val_text_at(obj, "status.updateRevision")));
+    }
+    if (str_starts(key, S("events/"))) {
+        return arena_fmt(arena, STR_FMT ": " STR_FMT, STR_ARG(val_text_at(obj, "reason")),
+                         STR_ARG(val_text_at(obj, "message")));
+    }
+    return val_text_at(obj, "status.phase");
+}
+
+static void observe(struct sim *sim, struct object *object, bool is_delete)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    struct object *before = map_find(&sim->shadow, object->key);
+    const struct val *obj = object_val(object);
+    sim->writes++;
+    sim_trace(sim, "%llu %s " STR_FMT "%s " STR_FMT, (unsigned long long)object->rev,
+              is_delete ? "DELETED " : (before == NULL ? "ADDED   " : "MODIFIED"),
+              STR_ARG(object->key), meta_is_deleting(obj) ? " deleting" : "",
+              STR_ARG(summary(arena, obj, object->key)));
+    if (before != NULL && object->rev <= before->rev) {
+        sim_fail(sim, "store", STR_FMT " went from revision %llu to %llu", STR_ARG(object->key),
+                 (unsigned long long)before->rev, (unsigned long long)object->rev);
+    }
+    check_change(sim, before, object, is_delete);
+    if (is_delete) {
+        object_unref(map_remove(&sim->shadow, object->key));
+    } else {
+        object_unref(map_put(&sim->shadow, object->key, object_ref(object)));
+    }
+}
+
+static void observe_events(struct sim *sim)
+{
+    struct store_event event;
+    int r;
+    while ((r = watch_next(sim->watch, &event)) == 1) {
+        observe(sim, event.object, event.is_delete);
+    }
+    if (r < 0) {
+        sim_fail(sim, "store", "the checks' watch fell out of the window");
+    }
+}
+
+static bool is_volatile(struct str key)
+{
+    return str_starts(key, S("events/")) || str_starts(key, S("leases."));
+}
+
+/* After a crash: what was shown must be there; what is there must have been shown, or be the last
+ * batch that the disk took. */
+static void compare_restart(struct sim *sim)
+{
+    auto_arena struct arena *arena = arena_new(1 << 24);
+    struct object **objects;
+    size_t count;
+    struct err err;
+    if (store_list(sim->store, S(""), 0, arena, &objects, &count, &err) < 0) {
+        sim_fail(sim, "store", "list after restart: %s", err.msg);
+        return;
+    }
+    struct map left = {0};
+    for (size_t i = 0; i < sim->shadow.count; i++) {
+        map_put(&left, sim->shadow.entries[i].key, sim->shadow.entries[i].value);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct object *seen = map_remove(&left, objects[i]->key);
+        if (seen == NULL || seen->rev != objects[i]->rev) {
+            observe(sim, objects[i], /*is_delete=*/false);
+        }
+    }
+    for (size_t i = 0; i < left.count; i++) {
+        struct str key = left.entries[i].key;
+        if (!is_volatile(key)) {
+            sim_fail(sim, "store", STR_FMT " was shown and is gone after a restart", STR_ARG(key));
+        }
+        object_unref(map_remove(&sim->shadow, key));
+    }
+    map_done(&left, NULL);
+}
+
+/* --- the brain --- */
+
+static void on_decision(void *ctx, const struct controller *controller, struct str ns,
+                        struct str name, const struct actions *actions)
+{
+    struct sim *sim = ctx;
+    auto_buf struct buf text;
+    buf_init(&text, 1 << 16);
+    actions_write(&text, actions);
+    struct str rest = buf_str(&text);
+    sim->decisions++;
+    while (rest.p != NULL && rest.n > 0) {
+        struct str line = str_cut(&rest, '\n');
+        sim_trace(sim, STR_FMT " " STR_FMT "/" STR_FMT ": " STR_FMT, STR_ARG(controller->name),
+                  STR_ARG(ns), STR_ARG(name), STR_ARG(line));
+    }
+    check_decision(sim, controller, ns, name, actions);
+}
+
+static void wake(void *ctx)
+{
+    (void)ctx; /* the checks look after each turn */
+}
+
+static struct client *client_as(struct sim *sim, struct str name)
+{
+    static const struct str groups[] = {
+        {"system:masters",       14},
+        {"system:authenticated", 20}
+    };
+    struct api_user user = {.name = name, .groups = groups, .groups_count = ARRAY_LEN(groups)};
+    return client_local_new(sim->api, &user);
+}
+
+static bool open_rooms(struct sim *sim)
+{
+    struct err err;
+    struct journal *journal = journal_open_disk(sim->disk);
+    sim->loop = loop_new_virtual(sim->wall_start);
+    sim->store = store_open(sim->loop, journal, &err);
+    if (sim->store == NULL) {
+        sim_fail(sim, "store", "open: %s", err.msg);
+        return false;
+    }
+    struct api_config config = {.loop = sim->loop,
+                                .store = sim->store,
+                                .rng = &sim->brain_rng,
+                                .service_cidr = 0x0a600000u,
+                                .service_prefix = 12,
+                                .cluster_domain = S("cluster.local")};
+    sim->api = api_new(&config);
+    sim->client = client_as(sim, S("system:coracle"));
+    sim->user = client_as(sim, S("sailor"));
+    sim->node = client_as(sim, S("system:node:node-1"));
+    return true;
+}
+
+static void open_control(struct sim *sim)
+{
+    struct control_config config = {
+        .loop = sim->loop, .rng = &sim->brain_rng, .client = sim->client};
+    size_t count;
+    const struct controller *const *rows = controllers(&count);
+    sim->control = control_new(&config);
+    for (size_t i = 0; i < count; i++) {
+        control_add(sim->control, mutation_row(sim->mutation, rows[i]));
+    }
+    control_add(sim->control, &scheduler_controller);
+    control_set_trace(sim->control, on_decision, sim);
+}
+
+static void open_brain(struct sim *sim)
+{
+    struct err err = {0};
+    journal_disk_fail(sim->disk, 0);
+    if (!open_rooms(sim)) {
+        return;
+    }
+    compare_restart(sim);
+    sim->watch = store_watch(sim->store, S(""), store_rev(sim->store), wake, sim, &err);
+    struct bootstrap_config config = {.ca_pem = S("-"),
+                                      .volumes_dir = S("/sim/volumes"),
+                                      .api_address = S("10.244.0.1"),
+                                      .api_port = 6443,
+                                      .service_ip = S("10.96.0.1"),
+                                      .dns_ip = S("10.96.0.10")};
+    if (sim->watch == NULL || bootstrap_write(sim->client, &config, &err) < 0) {
+        sim_fail(sim, "bootstrap", "%s", err.msg);
+        return;
+    }
+    store_flush(sim->store);
+    open_control(sim);
+    kubelet_attach(sim->kubelet);
+    user_start(sim);
+}
+
+static void crash(struct sim *sim)
+{
+    sim_trace(sim, "CRASH of the brain at revision %llu",
+              (unsigned long long)store_rev(sim->store));
+    sim->crashes++;
+    sim->wall_start = loop_wall(sim->loop);
+    usec now = sim_now(sim);
+    control_free(sim->control);
+    client_local_free(sim->client);
+    client_local_free(sim->user);
+    client_local_free(sim->node);
+    api_free(sim->api);
+    store_close(sim->store);
+    loop_free(sim->loop);
+    sim->control = NULL;
+    sim->mono_before = now;
+    open_brain(sim);
+}
+
+/* --- turning --- */
+
+static void fault(struct sim *sim)
+{
+    const struct swarm *s = &sim->swarm;
+    if (sim_chance(sim, s->disk_fault, 10000)) {
+        unsigned count = 1 + (unsigned)rng_below(&sim->rng, 3);
+        sim_trace(sim, "FAULT: the next %u appends fail", count);
+        journal_disk_fail(sim->disk, count);
+    }
+    if (sim_chance(sim, s->jump, 10000)) {
+        usec delta = ((usec)rng_below(&sim->rng, 600) - 300) * USEC_PER_SEC;
+        sim_trace(sim, "FAULT: the wall clock jumps by %lld s", (long long)(delta / USEC_PER_SEC));
+        loop_shift_wall(sim->loop, delta);
+    }
+    if (sim_chance(sim, s->crash, 10000)) {
+        crash(sim);
+    }
+}
+
+static void turn(struct sim *sim, unsigned *same)
+{
+    usec before = sim_now(sim);
+    if (!loop_turn(sim->loop)) {
+        sim_fail(sim, "loop", "nothing is scheduled any more");
+        return;
+    }
+    sim->turns++;
+    observe_events(sim);
+    *same = sim_now(sim) == before ? *same + 1 : 0;
+    if (*same > SAME_TIME_TURNS_MAX) {
+        sim_fail(sim, "43", "%d turns without time going on: a hot loop", SAME_TIME_TURNS_MAX);
+    }
+}
+
+static void phase1(struct sim *sim)
+{
+    unsigned same = 0;
+    while (!sim->is_failed && sim->ops_done < sim->swarm.ops && sim->turns < PHASE1_TURNS_MAX) {
+        turn(sim, &same);
+        if (!sim->is_failed) {
+            fault(sim);
+        }
+    }
+}
+
+static void phase2(struct sim *sim)
+{
+    auto_buf struct buf why;
+    buf_init(&why, 1 << 12);
+    usec begin = sim_now(sim);
+    usec rest_since = -1;
+    usec looked = 0;
+    usec healed = begin;
+    unsigned same = 0;
+    unsigned turns = sim->turns;
+    while (!sim->is_failed) {
+        turn(sim, &same);
+        usec now = sim_now(sim);
+        if (now - healed > 10 * USEC_PER_SEC) {
+            user_heal(sim, /*is_first=*/false);
+            healed = now;
+        }
+        if (now - looked > USEC_PER_SEC || rest_since >= 0) {
+            bool is_rest = check_rest(sim, &why);
+            rest_since = is_rest ? (rest_since < 0 ? now : rest_since) : -1;
+            looked = now;
+        }
+        if (rest_since >= 0 && now - rest_since > REST_SECONDS * USEC_PER_SEC) {
+            return;
+        }
+        if (now - begin > PHASE2_SECONDS_MAX * USEC_PER_SEC ||
+            sim->turns - turns > PHASE2_TURNS_MAX) {
+            sim_fail(sim, "38", "not at rest after %lld s of calm and %u turns: %s",
+                     (long long)((now - begin) / USEC_PER_SEC), sim->turns - turns,
+                     why.p == NULL ? "?" : why.p);
+        }
+    }
+}
+
+bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim *sim)
+{
+    *sim = (struct sim){
+        .seed = seed, .mutation = mutation, .is_tracing = is_tracing, .wall_start = START_WALL};
+    rng_seed(&sim->rng, seed);
+    rng_seed(&sim->brain_rng, seed ^ 0x9e3779b97f4a7c15u);
+    swarm_draw(sim);
+    sim->disk = journal_disk_new();
+    sim->kubelet = kubelet_new(sim);
+    open_brain(sim);
+    phase1(sim);
+    if (!sim->is_failed) {
+        sim_trace(sim, "CALM: no more faults");
+        sim->is_calm = true;
+        timer_stop(&sim->user_timer);
+        journal_disk_fail(sim->disk, 0);
+        store_flush(sim->store); /* the user's last act is to be seen by what heals it */
+        user_heal(sim, /*is_first=*/true);
+        phase2(sim);
+    }
+    if (!sim->is_failed) {
+        check_end(sim);
+    }
+    return !sim->is_failed;
+}
