@@ -22,11 +22,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -454,6 +456,24 @@ static int watch_signals(struct brain *b, struct err *err)
     return b->signals == NULL ? err->code : 0;
 }
 
+/* Start-up runs much code once: its pages go back to the page cache alone, and what is used again
+ * is mapped again. Only what was never written is given back. */
+static int unmap_code(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    (void)size;
+    (void)ctx;
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W) == 0) {
+            uintptr_t from = (info->dlpi_addr + segment->p_vaddr) & ~(uintptr_t)(page - 1);
+            uintptr_t to = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+        }
+    }
+    return 0;
+}
+
 /* Ready when what users rely on at once is there: the default account of the default namespace,
  * which the first pod needs, and the node. */
 static void check_ready(void *ctx)
@@ -472,6 +492,7 @@ static void check_ready(void *ctx)
     (void)close(b->progress_fd);
     b->progress_fd = -1;
     (void)malloc_trim(0);
+    (void)dl_iterate_phdr(unmap_code, NULL);
 }
 
 static int open_rooms(struct brain *b, struct arena *arena, struct err *err)
