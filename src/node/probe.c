@@ -13,6 +13,10 @@
 
 enum { OUTPUT_BYTES_MAX = 10 << 10 };
 
+/* Pauses between attempts on a container that has just started: doubling. */
+#define SOON_FIRST (20 * USEC_PER_MS)
+#define SOON_MAX   (1 * USEC_PER_SEC)
+
 struct probe {
     struct pod *pod; /* held */
     size_t index;
@@ -24,6 +28,7 @@ struct probe {
     bool is_stopped; /* waits for its exec to come back */
     enum probe_verdict last;
     int count; /* same results in a row */
+    usec soon; /* pause before the next early attempt */
 };
 
 static const char *const keys[PROBE_TYPE_COUNT] = {"startupProbe", "livenessProbe",
@@ -116,11 +121,37 @@ static void free_probe(struct probe *probe)
     free(probe);
 }
 
+static usec container_age(const struct probe *probe)
+{
+    usec age = loop_wall(probe->pod->node->config.loop) -
+               probe->pod->facts.slots[probe->index].cur.started_wall;
+    return age > 0 ? age : 0;
+}
+
+/* A container is probed some milliseconds after its start here, before most programs listen. During
+ * its first period a readiness or startup failure is therefore no verdict: the probe comes again
+ * soon, and a pod is Ready when its program is, not a period later. */
+static bool comes_again_soon(struct probe *probe)
+{
+    usec early =
+        seconds_of(probe, "initialDelaySeconds", 0) + seconds_of(probe, "periodSeconds", 10);
+    if (probe->type == PROBE_LIVENESS || probe->last == VERDICT_SUCCESS ||
+        container_age(probe) + probe->soon >= early) {
+        return false;
+    }
+    timer_start(probe->pod->node->config.loop, &probe->timer, probe->soon, tick, probe);
+    probe->soon = probe->soon * 2 > SOON_MAX ? SOON_MAX : probe->soon * 2;
+    return true;
+}
+
 static void ended(struct probe *probe, enum probe_verdict verdict, struct str output)
 {
     struct pod *pod = probe->pod;
     if (probe->is_stopped) {
         free_probe(probe);
+        return;
+    }
+    if (verdict == VERDICT_FAILURE && comes_again_soon(probe)) {
         return;
     }
     if (verdict == VERDICT_FAILURE) {
@@ -330,9 +361,15 @@ static void start_probe(struct pod *pod, size_t index, enum probe_type type)
     probe->type = type;
     probe->attempt = slot->cur.attempt;
     pod->work[index]->probes[type] = probe;
-    usec age = loop_wall(pod->node->config.loop) - slot->cur.started_wall;
-    usec delay = seconds_of(probe, "initialDelaySeconds", 0) - (age > 0 ? age : 0);
-    timer_start(pod->node->config.loop, &probe->timer, delay > 0 ? delay : 0, tick, probe);
+    probe->soon = SOON_FIRST;
+    usec first = seconds_of(probe, "initialDelaySeconds", 0);
+    if (type == PROBE_LIVENESS && first == 0) {
+        /* As upstream, whose first tick passes before the container runs: else failureThreshold 1
+         * would condemn every program that needs a moment to start. */
+        first = seconds_of(probe, "periodSeconds", 10);
+    }
+    usec age = container_age(probe);
+    timer_start(pod->node->config.loop, &probe->timer, first > age ? first - age : 0, tick, probe);
 }
 
 static void stop_probe(struct pod *pod, size_t index, enum probe_type type)
