@@ -284,7 +284,7 @@ void api_peek_list(struct api *api, const struct kind *kind, struct str ns, stru
     struct object **objects = NULL;
     size_t count = 0;
     store_list_head(api->config.store, api_prefix(arena, kind, ns), arena, &objects, &count);
-    const struct val **list = arena_alloc(arena, (count + 1) * sizeof(*list));
+    const struct val **list = arena_alloc(arena, (count + 1) * sizeof(list[0]));
     for (size_t i = 0; i < count; i++) {
         list[i] = object_val(objects[i]);
     }

@@ -15,6 +15,7 @@
 static struct val merge(struct arena *arena, struct typed typed, const struct val *live,
                         const struct val *intent);
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val merge_maps(struct arena *arena, struct typed typed, const struct val *live,
                              const struct val *intent)
 {
@@ -66,6 +67,7 @@ static size_t next_shared(const struct side *live, const struct side *intent, si
 }
 
 /* Items of both, the intent's in its order, live's own near where they stood. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val merge_lists(struct arena *arena, struct typed typed, const struct side *live,
                               const struct side *intent)
 {
@@ -103,6 +105,7 @@ static struct val merge_lists(struct arena *arena, struct typed typed, const str
     return out;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val merge(struct arena *arena, struct typed typed, const struct val *live,
                         const struct val *intent)
 {
@@ -130,6 +133,7 @@ static bool is_wholly_given_up(const struct val *last, const struct val *owned, 
 }
 
 /* v without what was in last and is owned by nobody any more. Containers that this empties go. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val prune(struct arena *arena, struct typed typed, const struct val *v,
                         const struct val *last, const struct val *owned)
 {

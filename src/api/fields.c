@@ -48,6 +48,7 @@ static struct val shallow(struct arena *arena, const struct val *map)
     return copy;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 struct val fields_union(struct arena *arena, const struct val *a, const struct val *b)
 {
     struct val out = shallow(arena, a);
@@ -68,6 +69,7 @@ struct val fields_union(struct arena *arena, const struct val *a, const struct v
     return out;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 struct val fields_difference(struct arena *arena, const struct val *a, const struct val *b)
 {
     struct val out = val_map();
@@ -88,6 +90,7 @@ struct val fields_difference(struct arena *arena, const struct val *a, const str
     return out;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 struct val fields_intersection(struct arena *arena, const struct val *a, const struct val *b)
 {
     struct val out = val_map();
@@ -129,6 +132,7 @@ static void put_path(struct buf *buf, struct arena *arena, struct str element)
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void each_below(struct arena *arena, const struct val *set, struct str path,
                        void (*each)(void *ctx, struct str path), void *ctx)
 {

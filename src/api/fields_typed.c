@@ -167,6 +167,7 @@ static void mark_member(struct arena *arena, struct val *node)
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 struct val fields_of(struct arena *arena, struct typed typed, const struct val *v)
 {
     struct val out = val_map();
@@ -195,6 +196,7 @@ struct val fields_of(struct arena *arena, struct typed typed, const struct val *
 
 /* Everything in v with the containers themselves: what an addition or a removal covers. Structs
  * count as there before, as their Go zero values are. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val fields_all(struct arena *arena, struct typed typed, const struct val *v)
 {
     struct val out = val_map();
@@ -226,6 +228,7 @@ static void put_below(struct arena *arena, struct val *to, struct str name, stru
 }
 
 /* One child that both may have; NULL = absent. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void compare_child(struct arena *arena, struct typed child, bool is_item, struct str name,
                           const struct val *a, const struct val *b, struct fields_diff *ret)
 {
@@ -255,6 +258,7 @@ static void compare_child(struct arena *arena, struct typed child, bool is_item,
     (void)val_set(arena, a != NULL ? &ret->removed : &ret->changed, name, all);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void compare_maps(struct arena *arena, struct typed typed, const struct val *a,
                          const struct val *b, struct fields_diff *ret)
 {
@@ -279,6 +283,7 @@ static void compare_maps(struct arena *arena, struct typed typed, const struct v
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void compare_lists(struct arena *arena, struct typed typed, const struct val *a,
                           const struct val *b, struct fields_diff *ret)
 {
@@ -302,6 +307,7 @@ static void compare_lists(struct arena *arena, struct typed typed, const struct 
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 void fields_compare(struct arena *arena, struct typed typed, const struct val *a,
                     const struct val *b, struct fields_diff *ret)
 {

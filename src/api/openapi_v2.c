@@ -63,6 +63,7 @@ static void put_extension(struct buf *out, unsigned number, struct str name, con
 static void put_schema(struct buf *out, unsigned number, const struct val *schema, int depth);
 
 /* NamedSchema{1=name, 2=Schema} in field number. */
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void put_named_schema(struct buf *out, unsigned number, struct str name,
                              const struct val *schema, int depth)
 {
@@ -73,6 +74,7 @@ static void put_named_schema(struct buf *out, unsigned number, struct str name,
     put_message(out, number, &named);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void put_schema_member(struct buf *out, const struct member *m, int depth)
 {
     struct buf inner;
@@ -104,6 +106,7 @@ static void put_schema_member(struct buf *out, const struct member *m, int depth
 }
 
 /* Depth is that of one schema, at most 3: type, property, items. */
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void put_schema(struct buf *out, unsigned number, const struct val *schema, int depth)
 {
     struct buf message;

@@ -3,30 +3,10 @@
 // Defaults of pod specs (upstream pkg/apis/core/v1/defaults.go; spec/api.md 13). Idempotent.
 #include "api/strategy_pod.h"
 
+#include "api/defaults.h"
 #include "base/mem.h"
 
 enum { FILE_MODE_DEFAULT = 0644, TOKEN_SECONDS_DEFAULT = 3600, GRACE_SECONDS_DEFAULT = 30 };
-
-static void default_val(struct arena *arena, struct val *map, struct str key, struct val v)
-{
-    if (val_get(map, key) == NULL) {
-        (void)val_set(arena, map, key, v);
-    }
-}
-
-static void default_text(struct arena *arena, struct val *map, struct str key, struct str text)
-{
-    if (val_text(val_get(map, key)).n == 0) {
-        (void)val_set(arena, map, key, val_str(text));
-    }
-}
-
-static void default_number(struct arena *arena, struct val *map, struct str key, int64_t number)
-{
-    if (val_number(val_get(map, key), 0) == 0) {
-        (void)val_set(arena, map, key, val_int(number));
-    }
-}
 
 /* The tag after the last '/' decides (spec/node.md 5.1). */
 static struct str default_pull_policy(struct str image)

@@ -273,7 +273,8 @@ static void check_name(struct check *c, const struct val *container, struct str 
         require(c, at(c, path, "name"), "");
         return;
     }
-    check_rule(rule_dns_label(name), at(c, path, "name"), val_get(container, S("name")), c->causes);
+    check_rule(rule_dns_label(name, /*is_prefix=*/false), at(c, path, "name"),
+               val_get(container, S("name")), c->causes);
     if (names_has(&c->containers, name)) {
         cause_add(c->causes, CAUSE_DUPLICATE, at(c, path, "name"), val_get(container, S("name")),
                   S(""));
@@ -340,13 +341,14 @@ static void check_pod_fields(struct check *c, const struct val *spec, struct str
     for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
         const struct val *v = val_get(spec, str_of(labels[i]));
         if (val_text(v).n > 0) {
-            check_rule(rule_dns_label(val_text(v)), at(c, path, labels[i]), v, c->causes);
+            check_rule(rule_dns_label(val_text(v), /*is_prefix=*/false), at(c, path, labels[i]), v,
+                       c->causes);
         }
     }
     const struct val *account = val_get(spec, S("serviceAccountName"));
     if (val_text(account).n > 0) {
-        check_rule(rule_dns_subdomain(val_text(account)), at(c, path, "serviceAccountName"),
-                   account, c->causes);
+        check_rule(rule_dns_subdomain(val_text(account), /*is_prefix=*/false),
+                   at(c, path, "serviceAccountName"), account, c->causes);
     }
     check_labels(val_get(spec, S("nodeSelector")), at(c, path, "nodeSelector"), c->causes);
     if (str_eq(val_text_at(spec, "dnsPolicy"), S("None")) &&

@@ -128,7 +128,8 @@ void pod_volumes_validate(const struct val *volumes, struct str path, struct cau
         if (val_text(name).n == 0) {
             cause_add(causes, CAUSE_REQUIRED, at(causes, here, "name"), NULL, S(""));
         } else {
-            check_rule(rule_dns_label(val_text(name)), at(causes, here, "name"), name, causes);
+            check_rule(rule_dns_label(val_text(name), /*is_prefix=*/false),
+                       at(causes, here, "name"), name, causes);
         }
         for (size_t k = 0; k < i; k++) {
             if (str_eq(val_text_at(val_at(volumes, k), "name"), val_text(name))) {

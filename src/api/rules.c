@@ -4,116 +4,144 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { NAME_PART_MAX = 63, PORT_NAME_MAX = 15, PORT_NUMBER_MAX = 65535 };
+enum { PORT_NAME_MAX = 15, PORT_NUMBER_MAX = 65535 };
 
-static const char text_label[] =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must "
-    "start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
-    "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+#define QUALIFIED_TEXT                                                                             \
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "    \
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "         \
+    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+#define SUBDOMAIN_TEXT                                                                             \
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "   \
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "  \
+    "for validation is "                                                                           \
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 
-static bool is_lower(char c)
+static bool is_lower_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
 static bool is_alnum(char c)
 {
-    return is_lower(c) || (c >= 'A' && c <= 'Z');
+    return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
 }
 
-static bool is_label_form(struct str s)
+/* One DNS label: lower-case alphanumerics and '-', not at the ends. A prefix may end in '-'. */
+static bool is_label(struct str s, bool is_prefix)
 {
-    if (s.n == 0 || !is_lower(s.p[0]) || !is_lower(s.p[s.n - 1])) {
+    if (s.n == 0 || !is_lower_alnum(s.p[0])) {
         return false;
     }
     for (size_t i = 0; i < s.n; i++) {
-        if (!is_lower(s.p[i]) && s.p[i] != '-') {
+        if (!is_lower_alnum(s.p[i]) && s.p[i] != '-') {
             return false;
         }
     }
-    return true;
+    return is_prefix || is_lower_alnum(s.p[s.n - 1]);
 }
 
-struct str rule_dns_label(struct str name)
+struct str rule_dns_label(struct str name, bool is_prefix)
 {
     if (name.n > LABEL_LEN_MAX) {
         return S("must be no more than 63 characters");
     }
-    return is_label_form(name) ? S("") : str_of(text_label);
+    return is_label(name, is_prefix)
+               ? S("")
+               : S("a lowercase RFC 1123 label must consist of lower case alphanumeric characters "
+                   "or '-', and must start and end with an alphanumeric character (e.g. "
+                   "'my-name',  or '123-abc', regex used for validation is "
+                   "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')");
 }
 
-struct str rule_dns_label_1035(struct str name)
+struct str rule_dns_label_1035(struct str name, bool is_prefix)
 {
     if (name.n > LABEL_LEN_MAX) {
         return S("must be no more than 63 characters");
     }
-    return is_label_form(name) && name.p[0] >= 'a'
+    return is_label(name, is_prefix) && name.p[0] >= 'a'
                ? S("")
                : S("a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
-                   "start "
-                   "with an alphabetic character, and end with an alphanumeric character (e.g. "
-                   "'my-name',  or 'abc-123', regex used for validation is "
+                   "start with an alphabetic character, and end with an alphanumeric character "
+                   "(e.g. 'my-name',  or 'abc-123', regex used for validation is "
                    "'[a-z]([-a-z0-9]*[a-z0-9])?')");
 }
 
-struct str rule_dns_subdomain(struct str name)
+struct str rule_dns_subdomain(struct str name, bool is_prefix)
 {
     if (name.n > NAME_LEN_MAX) {
         return S("must be no more than 253 characters");
     }
     struct str rest = name;
-    bool is_good = name.n > 0;
-    while (is_good && rest.p != NULL) {
-        is_good = is_label_form(str_cut(&rest, '.'));
-    }
-    return is_good
-               ? S("")
-               : S("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
-                   "characters, '-' or '.', and must start and end with an alphanumeric character "
-                   "(e.g. 'example.com', regex used for validation is "
-                   "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
+    do {
+        struct str part = str_cut(&rest, '.');
+        bool is_last = rest.p == NULL;
+        if (is_prefix && is_last && part.n == 0 && name.n != 0) {
+            break; /* "a." and a suffix make a name */
+        }
+        if (!is_label(part, is_prefix && is_last)) {
+            return S(SUBDOMAIN_TEXT);
+        }
+    } while (rest.p != NULL);
+    return S("");
 }
 
-static bool is_name_form(struct str s)
+struct str rule_path_segment(struct str name, bool is_prefix)
+{
+    if (!is_prefix && str_eq(name, S("."))) {
+        return S("may not be '.'");
+    }
+    if (!is_prefix && str_eq(name, S(".."))) {
+        return S("may not be '..'");
+    }
+    if (str_find(name, '/') >= 0) {
+        return S("may not contain '/'");
+    }
+    return str_find(name, '%') >= 0 ? S("may not contain '%'") : S("");
+}
+
+/* Alphanumerics with '-', '_', '.' inside. */
+static bool is_word(struct str s)
 {
     if (s.n == 0 || !is_alnum(s.p[0]) || !is_alnum(s.p[s.n - 1])) {
         return false;
     }
     for (size_t i = 0; i < s.n; i++) {
-        if (!is_alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '_' && s.p[i] != '.') {
+        char c = s.p[i];
+        if (!is_alnum(c) && c != '-' && c != '_' && c != '.') {
             return false;
         }
     }
     return true;
 }
 
-struct str rule_qualified_name(struct str name)
+struct str rule_qualified_name(struct str key)
 {
-    ptrdiff_t slash = str_find(name, '/');
-    struct str part = slash < 0 ? name : str_sub(name, (size_t)slash + 1, name.n);
-    if (slash == 0) {
-        return S("prefix part must be non-empty");
+    struct str name = key;
+    ptrdiff_t slash = str_find(key, '/');
+    if (slash >= 0) {
+        struct str prefix = str_sub(key, 0, (size_t)slash);
+        name = str_sub(key, (size_t)slash + 1, key.n);
+        if (str_find(name, '/') >= 0) {
+            return S("a qualified name " QUALIFIED_TEXT
+                     " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+        }
+        if (prefix.n == 0) {
+            return S("prefix part must be non-empty");
+        }
+        if (prefix.n > NAME_LEN_MAX) {
+            return S("prefix part must be no more than 253 characters");
+        }
+        if (rule_dns_subdomain(prefix, /*is_prefix=*/false).n != 0) {
+            return S("prefix part " SUBDOMAIN_TEXT);
+        }
     }
-    if (slash > 0 && rule_dns_subdomain(str_sub(name, 0, (size_t)slash)).n > 0) {
-        return S(
-            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
-            "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. "
-            "'example.com', regex used for validation is "
-            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
-    }
-    if (part.n == 0) {
+    if (name.n == 0) {
         return S("name part must be non-empty");
     }
-    if (part.n > NAME_PART_MAX) {
+    if (name.n > LABEL_LEN_MAX) {
         return S("name part must be no more than 63 characters");
     }
-    return is_name_form(part)
-               ? S("")
-               : S("name part must consist of alphanumeric characters, '-', '_' or '.', and "
-                   "must start and end with an alphanumeric character (e.g. 'MyName',  or "
-                   "'my.name',  or '123-abc', regex used for validation is "
-                   "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
+    return is_word(name) ? S("") : S("name part " QUALIFIED_TEXT);
 }
 
 struct str rule_label_value(struct str value)
@@ -121,28 +149,13 @@ struct str rule_label_value(struct str value)
     if (value.n > LABEL_LEN_MAX) {
         return S("must be no more than 63 characters");
     }
-    return value.n == 0 || is_name_form(value)
-               ? S("")
-               : S("a valid label must be an empty string or consist of alphanumeric characters, "
-                   "'-', '_' "
-                   "or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', "
-                   " or "
-                   "'my_value',  or '12345', regex used for validation is "
-                   "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
-}
-
-struct str rule_path_segment(struct str name)
-{
-    if (str_eq(name, S("."))) {
-        return S("may not be '.'");
+    if (value.n == 0 || is_word(value)) {
+        return S("");
     }
-    if (str_eq(name, S(".."))) {
-        return S("may not be '..'");
-    }
-    if (str_find(name, '/') >= 0) {
-        return S("may not contain '/'");
-    }
-    return str_find(name, '%') >= 0 ? S("may not contain '%'") : S("");
+    return S("a valid label must be an empty string or consist of alphanumeric characters, '-', "
+             "'_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  "
+             "or 'my_value',  or '12345', regex used for validation is "
+             "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
 }
 
 struct str rule_env_name(struct str name)
@@ -166,7 +179,7 @@ struct str rule_port_name(struct str name)
     }
     for (size_t i = 0; i < name.n; i++) {
         has_letter = has_letter || (name.p[i] >= 'a' && name.p[i] <= 'z');
-        is_good = is_good && (is_lower(name.p[i]) || name.p[i] == '-');
+        is_good = is_good && (is_lower_alnum(name.p[i]) || name.p[i] == '-');
         if (i > 0 && name.p[i] == '-' && name.p[i - 1] == '-') {
             return S("must not contain consecutive hyphens");
         }
@@ -214,8 +227,8 @@ static void check_enum(const struct schema_field *f, const struct val *v, struct
 }
 
 /* The tree was decoded by its schema: its depth is capped (DOC_DEPTH_MAX). */
-static void check_field(const struct schema_field *f, const struct val *v,
-                        struct str path, // NOLINT(misc-no-recursion)
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
+static void check_field(const struct schema_field *f, const struct val *v, struct str path,
                         struct causes *causes)
 {
     bool has_enum = f->values_count > 0 && f->base == SCHEMA_STRING;
@@ -244,8 +257,8 @@ static void check_field(const struct schema_field *f, const struct val *v,
     }
 }
 
-void check_enums(const struct schema_type *type, const struct val *v,
-                 struct str path, // NOLINT(misc-no-recursion)
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
+void check_enums(const struct schema_type *type, const struct val *v, struct str path,
                  struct causes *causes)
 {
     for (size_t i = 0; type != NULL && val_is(v, VAL_MAP) && i < val_count(v); i++) {
@@ -263,11 +276,34 @@ void check_enums(const struct schema_type *type, const struct val *v,
 
 void check_labels(const struct val *labels, struct str path, struct causes *causes)
 {
-    for (size_t i = 0; i < val_count(labels); i++) {
+    for (size_t i = 0; val_is(labels, VAL_MAP) && i < labels->n; i++) {
         const struct member *m = &labels->members[i];
         struct val key = val_str(m->key);
         check_rule(rule_qualified_name(m->key), path, &key, causes);
         check_rule(rule_label_value(val_text(&m->val)), path, &m->val, causes);
+    }
+}
+
+void check_annotations(const struct val *annotations, struct str path, struct causes *causes)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; val_is(annotations, VAL_MAP) && i < annotations->n; i++) {
+        struct str key = annotations->members[i].key;
+        bytes += key.n + val_text(&annotations->members[i].val).n;
+        char lower[NAME_LEN_MAX + 1 + LABEL_LEN_MAX + 1];
+        struct str checked = key;
+        if (key.n < sizeof(lower)) { /* annotations keys are checked in lower case */
+            for (size_t j = 0; j < key.n; j++) {
+                char c = key.p[j];
+                lower[j] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+            }
+            checked = (struct str){lower, key.n};
+        }
+        struct val shown = val_str(key);
+        check_rule(rule_qualified_name(checked), path, &shown, causes);
+    }
+    if (bytes > ANNOTATIONS_BYTES_MAX) {
+        cause_add(causes, CAUSE_TOO_LONG, path, NULL, S("may not be more than 262144 bytes"));
     }
 }
 

@@ -79,6 +79,7 @@ struct decode {
     struct err *err;
 };
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct str path_join(struct arena *arena, const struct step *at)
 {
     if (at == NULL) {
@@ -93,6 +94,7 @@ static struct str path_join(struct arena *arena, const struct step *at)
 }
 
 /* As Go tells the place: "PodSpec.spec.containers.name", fields only. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct str go_path(struct arena *arena, const struct step *at)
 {
     if (at == NULL) {
@@ -273,6 +275,7 @@ static int decode_strings(struct decode *d, struct val *v, const struct step *at
 static int decode_struct(struct decode *d, const struct schema_type *type, struct val *v,
                          const struct step *at);
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int decode_base(struct decode *d, const struct schema_field *f, struct val *v,
                        const struct step *at)
 {
@@ -338,6 +341,7 @@ static struct val zero_of(const struct schema_field *f)
     return val_null();
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int decode_element(struct decode *d, const struct schema_field *f, struct val *v,
                           const struct step *at)
 {
@@ -348,6 +352,7 @@ static int decode_element(struct decode *d, const struct schema_field *f, struct
     return decode_base(d, f, v, at);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int decode_field(struct decode *d, const struct schema_field *f, struct val *v,
                         const struct step *at)
 {
@@ -403,6 +408,7 @@ static bool is_omitted(const struct schema_field *f, const struct val *v)
 }
 
 /* Depth is that of the document, which its reader has capped (DOC_DEPTH_MAX). */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int decode_struct(struct decode *d, const struct schema_type *type, struct val *v,
                          const struct step *at)
 {

@@ -3,7 +3,7 @@
 // Label selectors: the URL form, metav1.LabelSelector, plain maps (spec/api.md 5.1).
 #include "api/selector.h"
 
-#include "api/meta.h"
+#include "api/rules.h"
 #include "base/limits.h"
 
 #include <stdlib.h>
@@ -127,7 +127,7 @@ static int parse_values(struct arena *arena, struct lexer *lexer, struct require
 
 static int check_requirement(const struct requirement *r, struct err *err)
 {
-    struct str wrong = name_check_qualified(r->key);
+    struct str wrong = rule_qualified_name(r->key);
     if (wrong.n != 0) {
         return err_set(err, ERR_SYNTAX, PARSE_FAIL "key: Invalid value: \"" STR_FMT "\": " STR_FMT,
                        STR_ARG(r->key), STR_ARG(wrong));
@@ -140,7 +140,7 @@ static int check_requirement(const struct requirement *r, struct err *err)
                                       "\": for 'Gt', 'Lt' operators, the value must be an integer",
                            STR_ARG(r->values[i]));
         }
-        wrong = name_check_label_value(r->values[i]);
+        wrong = rule_label_value(r->values[i]);
         if (wrong.n != 0) {
             return err_set(err, ERR_SYNTAX,
                            PARSE_FAIL "values[%zu][" STR_FMT "]: Invalid value: \"" STR_FMT

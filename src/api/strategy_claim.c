@@ -117,7 +117,7 @@ void claim_spec_validate(const struct val *spec, struct str path, struct causes 
     }
     const struct val *class = val_get(spec, S("storageClassName"));
     if (val_text(class).n > 0) {
-        check_rule(rule_dns_subdomain(val_text(class)),
+        check_rule(rule_dns_subdomain(val_text(class), /*is_prefix=*/false),
                    arena_fmt(a, STR_FMT ".storageClassName", STR_ARG(path)), class, causes);
     }
     check_enums(schema_find(S("core.v1.PersistentVolumeClaimSpec")), spec, path, causes);

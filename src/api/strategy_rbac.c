@@ -5,6 +5,7 @@
 #include "api/strategy.h"
 
 #include "api/meta.h"
+#include "api/rules.h"
 
 #define RBAC_GROUP "rbac.authorization.k8s.io"
 
@@ -59,10 +60,9 @@ static void cluster_role_validate(const struct val *obj, struct causes *causes)
     check_rules(obj, /*is_namespaced=*/false, causes);
 }
 
-const struct strategy strategy_role = {.validate = role_validate,
-                                       .check_name = name_check_path_segment};
+const struct strategy strategy_role = {.validate = role_validate, .check_name = rule_path_segment};
 const struct strategy strategy_cluster_role = {.validate = cluster_role_validate,
-                                               .check_name = name_check_path_segment};
+                                               .check_name = rule_path_segment};
 
 static void binding_defaults(struct arena *arena, struct val *obj)
 {
@@ -107,9 +107,9 @@ static void check_ref(const struct val *obj, bool is_namespaced, struct causes *
     const struct val *name = val_get(ref, S("name"));
     if (val_text(name).n == 0) {
         cause_add(causes, CAUSE_REQUIRED, S("roleRef.name"), NULL, S(""));
-    } else if (name_check_path_segment(val_text(name), /*is_prefix=*/false).n != 0) {
+    } else if (rule_path_segment(val_text(name), /*is_prefix=*/false).n != 0) {
         cause_add(causes, CAUSE_INVALID, S("roleRef.name"), name,
-                  name_check_path_segment(val_text(name), /*is_prefix=*/false));
+                  rule_path_segment(val_text(name), /*is_prefix=*/false));
     }
 }
 
@@ -166,8 +166,8 @@ static void binding_validate_update(const struct val *obj, const struct val *old
 const struct strategy strategy_role_binding = {.defaults = binding_defaults,
                                                .validate = role_binding_validate,
                                                .validate_update = binding_validate_update,
-                                               .check_name = name_check_path_segment};
+                                               .check_name = rule_path_segment};
 const struct strategy strategy_cluster_role_binding = {.defaults = binding_defaults,
                                                        .validate = cluster_role_binding_validate,
                                                        .validate_update = binding_validate_update,
-                                                       .check_name = name_check_path_segment};
+                                                       .check_name = rule_path_segment};

@@ -3,6 +3,7 @@
 // Services: cluster IPs and node ports are allocated at admission from what the store's head holds
 // (spec/node.md 7.1), so two services never get the same one and nothing has to be kept beside.
 // Dynamic allocation starts above the band that is left for static requests.
+#include "api/defaults.h"
 #include "api/strategy.h"
 
 #include "api/api.h"
@@ -35,13 +36,6 @@ static bool has_node_ports(const struct val *obj)
            (is_type(obj, "LoadBalancer") &&
             (val_path(obj, "spec.allocateLoadBalancerNodePorts") == NULL ||
              val_true_at(obj, "spec.allocateLoadBalancerNodePorts")));
-}
-
-static void default_text(struct arena *arena, struct val *map, struct str key, struct str text)
-{
-    if (val_text(val_get(map, key)).n == 0) {
-        (void)val_set(arena, map, key, val_str(text));
-    }
 }
 
 static void service_defaults(struct arena *arena, struct val *obj)
@@ -357,8 +351,8 @@ static void validate_ports(const struct val *obj, struct causes *causes)
             cause_add(causes, CAUSE_REQUIRED, arena_fmt(a, STR_FMT ".name", STR_ARG(at)), NULL,
                       S(""));
         } else if (val_text(name).n > 0) {
-            check_rule(rule_dns_label(val_text(name)), arena_fmt(a, STR_FMT ".name", STR_ARG(at)),
-                       name, causes);
+            check_rule(rule_dns_label(val_text(name), /*is_prefix=*/false),
+                       arena_fmt(a, STR_FMT ".name", STR_ARG(at)), name, causes);
         }
         check_port(val_get(port, S("port")), arena_fmt(a, STR_FMT ".port", STR_ARG(at)), causes);
         const struct val *target = val_get(port, S("targetPort"));
@@ -398,7 +392,8 @@ static void service_validate(const struct val *obj, struct causes *causes)
         if (val_text(name).n == 0) {
             cause_add(causes, CAUSE_REQUIRED, S("spec.externalName"), NULL, S(""));
         } else {
-            check_rule(rule_dns_subdomain(val_text(name)), S("spec.externalName"), name, causes);
+            check_rule(rule_dns_subdomain(val_text(name), /*is_prefix=*/false),
+                       S("spec.externalName"), name, causes);
         }
     }
     if (has_node_ports(obj) && str_eq(val_text_at(spec, "clusterIP"), S("None"))) {
@@ -438,20 +433,12 @@ static bool service_field(struct arena *arena, const struct val *obj, struct str
     return true;
 }
 
-static struct str service_check_name(struct str name, bool is_prefix)
-{
-    if (is_prefix && name.n > 0 && name.p[name.n - 1] == '-') {
-        name.n--;
-    }
-    return rule_dns_label_1035(name);
-}
-
 const struct strategy strategy_service = {
     .defaults = service_defaults,
     .prepare = service_prepare,
     .admit = service_admit,
     .validate = service_validate,
     .validate_update = service_validate_update,
-    .check_name = service_check_name,
+    .check_name = rule_dns_label_1035,
     .field = service_field,
 };

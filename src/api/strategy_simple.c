@@ -6,6 +6,7 @@
 #include "api/strategy.h"
 
 #include "api/meta.h"
+#include "api/rules.h"
 #include "base/enc.h"
 #include "base/limits.h"
 
@@ -94,7 +95,7 @@ static bool namespace_field(struct arena *arena, const struct val *obj, struct s
 
 const struct strategy strategy_namespace = {.defaults = namespace_defaults,
                                             .prepare = namespace_prepare,
-                                            .check_name = name_check_label,
+                                            .check_name = rule_dns_label,
                                             .field = namespace_field};
 
 /* Node */
@@ -119,7 +120,7 @@ static void node_validate(const struct val *obj, struct causes *causes)
     const struct val *taints = val_path(obj, "spec.taints");
     for (size_t i = 0; i < val_count(taints); i++) {
         const struct val *taint = val_at(taints, i);
-        struct str wrong = name_check_qualified(val_text(val_get(taint, S("key"))));
+        struct str wrong = rule_qualified_name(val_text(val_get(taint, S("key"))));
         if (wrong.n != 0) {
             cause_add(causes, CAUSE_INVALID, arena_fmt(causes->arena, "spec.taints[%zu].key", i),
                       val_get(taint, S("key")), wrong);
@@ -243,7 +244,7 @@ static void secret_defaults(struct arena *arena, struct val *obj)
     struct val *data = texts.n == 0 ? NULL : val_need_map(arena, obj, S("data"));
     for (size_t i = 0; val_is(&texts, VAL_MAP) && i < texts.n; i++) {
         auto_buf struct buf buf;
-        buf_init(&buf, BODY_BYTES_MAX * 2);
+        buf_init(&buf, (size_t)2 * BODY_BYTES_MAX);
         (void)base64_encode(&buf, val_text(&texts.members[i].val));
         (void)val_set(arena, data, texts.members[i].key, val_str(arena_dup(arena, buf_str(&buf))));
     }

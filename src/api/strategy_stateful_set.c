@@ -3,6 +3,7 @@
 // StatefulSets (spec/statefulset.md 1): defaults, what may change, and upstream's words for
 // mistakes. Rules that hold only for new sets or new templates run in admission, where the stored
 // set is known: what was once accepted stays editable.
+#include "api/defaults.h"
 #include "api/rules.h"
 #include "api/selector.h"
 #include "api/strategy.h"
@@ -12,21 +13,6 @@
 
 enum { USEFUL_NAME_LEN = 52 }; /* "<set>-<hash>" has to fit a label value */
 
-static void default_text(struct arena *arena, struct val *map, const char *key, const char *text)
-{
-    if (val_text(val_get(map, str_of(key))).n == 0) {
-        (void)val_set(arena, map, str_of(key), val_str(str_of(text)));
-    }
-}
-
-static void default_int(struct arena *arena, struct val *map, const char *key, int64_t value)
-{
-    const struct val *have = val_get(map, str_of(key));
-    if (have == NULL || val_is(have, VAL_NULL)) {
-        (void)val_set(arena, map, str_of(key), val_int(value));
-    }
-}
-
 static void default_templates(struct arena *arena, struct val *spec)
 {
     struct val *templates = val_slot(spec, S("volumeClaimTemplates"));
@@ -35,10 +21,11 @@ static void default_templates(struct arena *arena, struct val *spec)
         if (!val_is(template, VAL_MAP)) {
             continue;
         }
-        default_text(arena, template, "apiVersion", "v1");
-        default_text(arena, template, "kind", "PersistentVolumeClaim");
-        default_text(arena, val_need_map(arena, template, S("spec")), "volumeMode", "Filesystem");
-        default_text(arena, val_need_map(arena, template, S("status")), "phase", "Pending");
+        default_text(arena, template, S("apiVersion"), S("v1"));
+        default_text(arena, template, S("kind"), S("PersistentVolumeClaim"));
+        default_text(arena, val_need_map(arena, template, S("spec")), S("volumeMode"),
+                     S("Filesystem"));
+        default_text(arena, val_need_map(arena, template, S("status")), S("phase"), S("Pending"));
     }
 }
 
@@ -46,7 +33,7 @@ static void default_templates(struct arena *arena, struct val *spec)
 static void set_defaults(struct arena *arena, struct val *obj)
 {
     struct val *spec = val_need_map(arena, obj, S("spec"));
-    default_text(arena, spec, "podManagementPolicy", "OrderedReady");
+    default_text(arena, spec, S("podManagementPolicy"), S("OrderedReady"));
     struct val *strategy = val_need_map(arena, spec, S("updateStrategy"));
     if (val_text(val_get(strategy, S("type"))).n == 0) {
         (void)val_set(arena, strategy, S("type"), val_str(S("RollingUpdate")));
@@ -55,14 +42,14 @@ static void set_defaults(struct arena *arena, struct val *obj)
     struct val *rolling = val_slot(strategy, S("rollingUpdate"));
     if (val_is(rolling, VAL_MAP) &&
         str_eq(val_text(val_get(strategy, S("type"))), S("RollingUpdate"))) {
-        default_int(arena, rolling, "partition", 0);
-        default_int(arena, rolling, "maxUnavailable", 1);
+        default_val(arena, rolling, S("partition"), val_int(0));
+        default_val(arena, rolling, S("maxUnavailable"), val_int(1));
     }
     struct val *retention = val_need_map(arena, spec, S("persistentVolumeClaimRetentionPolicy"));
-    default_text(arena, retention, "whenDeleted", "Retain");
-    default_text(arena, retention, "whenScaled", "Retain");
-    default_int(arena, spec, "replicas", 1);
-    default_int(arena, spec, "revisionHistoryLimit", 10);
+    default_text(arena, retention, S("whenDeleted"), S("Retain"));
+    default_text(arena, retention, S("whenScaled"), S("Retain"));
+    default_val(arena, spec, S("replicas"), val_int(1));
+    default_val(arena, spec, S("revisionHistoryLimit"), val_int(10));
     pod_template_defaults(arena, val_need_map(arena, spec, S("template")));
     default_templates(arena, spec);
 }
@@ -113,7 +100,8 @@ static void check_new_set(struct admission *a, const struct val *obj, const stru
 {
     const struct val *service = val_get(spec, S("serviceName"));
     if (val_text(service).n > 0) {
-        check_rule(rule_dns_label(val_text(service)), S("spec.serviceName"), service, a->causes);
+        check_rule(rule_dns_label(val_text(service), /*is_prefix=*/false), S("spec.serviceName"),
+                   service, a->causes);
     }
     const struct val *templates = val_get(spec, S("volumeClaimTemplates"));
     for (size_t i = 0; i < val_count(templates); i++) {
@@ -271,6 +259,7 @@ static void set_validate(const struct val *obj, struct causes *causes)
 }
 
 /* Upstream compares nil and empty as equal: empties go at every depth. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void drop_empties(struct val *v)
 {
     if (val_is(v, VAL_LIST)) {
@@ -357,19 +346,11 @@ static void set_validate_update(const struct val *obj, const struct val *old, st
     check_status(obj, old, causes);
 }
 
-static struct str set_check_name(struct str name, bool is_prefix)
-{
-    if (is_prefix && str_ends(name, S("-"))) {
-        name = str_sub(name, 0, name.n - 1);
-    }
-    return rule_dns_label(name);
-}
-
 const struct strategy strategy_stateful_set = {
     .defaults = set_defaults,
     .prepare = set_prepare,
     .admit = set_admit,
     .validate = set_validate,
     .validate_update = set_validate_update,
-    .check_name = set_check_name,
+    .check_name = rule_dns_label,
 };

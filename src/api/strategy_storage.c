@@ -3,15 +3,9 @@
 // Strategies of storage classes and persistent volumes.
 #include "api/strategy.h"
 
+#include "api/defaults.h"
 #include "api/meta.h"
 #include "data/quantity.h"
-
-static void default_text(struct arena *arena, struct val *map, struct str key, struct str text)
-{
-    if (val_text(val_get(map, key)).n == 0) {
-        (void)val_set(arena, map, key, val_str(text));
-    }
-}
 
 static void storage_class_defaults(struct arena *arena, struct val *obj)
 {

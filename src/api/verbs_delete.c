@@ -260,7 +260,7 @@ void delete_collection(struct api *api, struct api_req *req)
     store_list_head(api->config.store, api_prefix(req->arena, req->kind, req->ns), req->arena,
                     &objects, &count);
     collection->req = req;
-    collection->objects = arena_alloc(req->arena, (count + 1) * sizeof(*objects));
+    collection->objects = arena_alloc(req->arena, (count + 1) * sizeof(objects[0]));
     for (size_t i = 0; i < count; i++) {
         if (filter_passes(&filter, req->arena, objects[i])) {
             collection->objects[collection->count++] = object_ref(objects[i]);

@@ -49,7 +49,7 @@ static void load_initial(struct api_watch *watch, struct str prefix)
     if (store_list(store, prefix, 0, watch->scratch, &objects, &count, &err) < 0) {
         return;
     }
-    watch->initial = xcalloc(count + 1, sizeof(*watch->initial));
+    watch->initial = xcalloc(count + 1, sizeof(watch->initial[0]));
     for (size_t i = 0; i < count; i++) {
         if (filter_passes(&watch->filter, watch->scratch, objects[i])) {
             watch->initial[watch->initial_count++] = object_ref(objects[i]);
@@ -98,7 +98,7 @@ struct api_watch *api_watch_open(struct api *api, const struct api_req *req,
     struct api_watch *watch = xcalloc(1, sizeof(*watch));
     watch->api = api;
     watch->kind = req->kind;
-    watch->arena = arena_new(HEADER_BYTES_MAX * 4);
+    watch->arena = arena_new((size_t)4 * HEADER_BYTES_MAX);
     watch->scratch = arena_new(REQUEST_ARENA_MAX);
     watch->wake = wake;
     watch->ctx = ctx;

@@ -352,7 +352,7 @@ int write_update_obj(struct write *write)
     if (run_strategy(write, &causes) < 0) {
         return -1;
     }
-    meta_validate_update(&causes, write->kind, &write->obj, write->old);
+    meta_validate_update(&causes, &write->obj, write->old);
     const struct strategy *strategy = write->kind->strategy;
     if (strategy != NULL && strategy->validate != NULL) {
         strategy->validate(&write->obj, &causes);

@@ -9,8 +9,11 @@
 
 typedef int64_t usec; /* microseconds; a point of a clock or a span */
 
-#define USEC_PER_MS  ((usec)1000)
-#define USEC_PER_SEC ((usec)1000000)
+#define USEC_PER_MS     ((usec)1000)
+#define USEC_PER_SEC    ((usec)1000000)
+#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
+#define USEC_PER_HOUR   (60 * USEC_PER_MINUTE)
+#define USEC_PER_DAY    (24 * USEC_PER_HOUR)
 
 struct clock {
     usec (*mono)(void *ctx); /* since an arbitrary start; never goes back */

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef err_set
+#undef err_wrap
+#undef err_errno
+
 int err_set(struct err *err, int code, const char *fmt, ...)
 {
     va_list args;

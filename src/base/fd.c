@@ -121,8 +121,8 @@ int dir_make_all(const char *path, mode_t mode, struct err *err)
 }
 
 /* depth is bounded by PATH_MAX / 2 of what the kernel lets anyone create; dev stops at mounts. */
-static int remove_tree(int dir_fd, const char *name, dev_t dev,
-                       struct err *err) // NOLINT(misc-no-recursion)
+/* NOLINTNEXTLINE(misc-no-recursion): TREE_DEPTH_MAX */
+static int remove_tree(int dir_fd, const char *name, dev_t dev, struct err *err)
 {
     struct stat st;
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -197,6 +197,7 @@ int fd_send(int socket, struct str message, int fd, struct err *err)
     return n < 0 ? err_errno(err, "sendmsg") : 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg writes through the iovec */
 ssize_t fd_recv(int socket, char *message, size_t size, int *ret_fd)
 {
     struct iovec iov = {message, size};

@@ -61,7 +61,7 @@ void auto_free_cleanup(void *p)
     free(heap);
 }
 
-void auto_close_cleanup(int *fd)
+void auto_close_cleanup(const int *fd)
 {
     if (*fd >= 0) {
         (void)close(*fd);

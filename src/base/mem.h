@@ -17,8 +17,8 @@ char *xstrndup(const char *s, size_t n);
 /* printf into a new string. Caller frees. */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-void auto_free_cleanup(void *p);  /* p is the address of a pointer */
-void auto_close_cleanup(int *fd); /* negative is fine */
+void auto_free_cleanup(void *p);        /* p is the address of a pointer */
+void auto_close_cleanup(const int *fd); /* negative is fine */
 
 #define auto_free  __attribute__((cleanup(auto_free_cleanup)))
 #define auto_close __attribute__((cleanup(auto_close_cleanup)))

@@ -93,7 +93,7 @@ static int read_offset(struct str text, size_t *at, usec *ret)
         read_digits(text, at, 2, &minutes) < 0 || hours > 23 || minutes > 59) {
         return ERR_INVALID;
     }
-    *ret = sign * (hours * 60 + minutes) * 60 * USEC_PER_SEC;
+    *ret = sign * (hours * 60 + minutes) * USEC_PER_MINUTE;
     return 0;
 }
 
@@ -142,30 +142,33 @@ static void two_units(int64_t big, char big_unit, int64_t small, char small_unit
 
 void span_format_human(usec span, char out[static TIME_TEXT_MAX])
 {
-    enum { MINUTE = 60, HOUR = 3600, DAY = 86400, YEAR = 365 * 86400 };
+    const int64_t minute = 60;
+    const int64_t hour = 3600;
+    const int64_t day = 86400;
+    const int64_t year = 365 * day;
     if (span < -USEC_PER_SEC) {
         (void)snprintf(out, TIME_TEXT_MAX, "<invalid>");
         return;
     }
     int64_t s = span < 0 ? 0 : span / USEC_PER_SEC;
-    if (s < 2 * MINUTE) {
+    if (s < 2 * minute) {
         two_units(s, 's', 0, 0, out);
-    } else if (s < 10 * MINUTE) {
-        two_units(s / MINUTE, 'm', s % MINUTE, 's', out);
-    } else if (s < 3 * HOUR) {
-        two_units(s / MINUTE, 'm', 0, 0, out);
-    } else if (s < 8 * HOUR) {
-        two_units(s / HOUR, 'h', s % HOUR / MINUTE, 'm', out);
-    } else if (s < 2 * DAY) {
-        two_units(s / HOUR, 'h', 0, 0, out);
-    } else if (s < 8 * DAY) {
-        two_units(s / DAY, 'd', s % DAY / HOUR, 'h', out);
-    } else if (s < 2 * (int64_t)YEAR) {
-        two_units(s / DAY, 'd', 0, 0, out);
-    } else if (s < 8 * (int64_t)YEAR) {
-        two_units(s / YEAR, 'y', s % YEAR / DAY, 'd', out);
+    } else if (s < 10 * minute) {
+        two_units(s / minute, 'm', s % minute, 's', out);
+    } else if (s < 3 * hour) {
+        two_units(s / minute, 'm', 0, 0, out);
+    } else if (s < 8 * hour) {
+        two_units(s / hour, 'h', s % hour / minute, 'm', out);
+    } else if (s < 2 * day) {
+        two_units(s / hour, 'h', 0, 0, out);
+    } else if (s < 8 * day) {
+        two_units(s / day, 'd', s % day / hour, 'h', out);
+    } else if (s < 2 * (int64_t)year) {
+        two_units(s / day, 'd', 0, 0, out);
+    } else if (s < 8 * (int64_t)year) {
+        two_units(s / year, 'y', s % year / day, 'd', out);
     } else {
-        two_units(s / YEAR, 'y', 0, 0, out);
+        two_units(s / year, 'y', 0, 0, out);
     }
 }
 

@@ -168,7 +168,7 @@ static bool on_line(struct up *up, struct str line, struct err *err)
 static int follow(struct up *up, int fd, struct err *err)
 {
     auto_buf struct buf text;
-    buf_init(&text, LINE_BYTES_MAX * 16);
+    buf_init(&text, (size_t)16 * LINE_BYTES_MAX);
     usec deadline = now() + READY_TIMEOUT_S * USEC_PER_SEC;
     for (;;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};

@@ -14,8 +14,6 @@
 
 enum { PEM_BYTES_MAX = 64 << 10 };
 
-#define DAY (24 * 3600 * USEC_PER_SEC)
-
 static const char *pki_path(struct cli *cli, const char *name, const char *suffix)
 {
     return arena_fmt(cli->arena, STR_FMT "/pki/%s%s", STR_ARG(cli->data), name, suffix).p;
@@ -45,7 +43,8 @@ static int ensure_ca(struct cli *cli, usec now, struct err *err)
     auto_buf struct buf key;
     buf_init(&cert, PEM_BYTES_MAX);
     buf_init(&key, PEM_BYTES_MAX);
-    if (cert_make_ca(S("coracle-ca"), now - DAY, 3650 * DAY, &cert, &key, err) < 0) {
+    if (cert_make_ca(S("coracle-ca"), now - USEC_PER_DAY, 3650 * USEC_PER_DAY, &cert, &key, err) <
+        0) {
         return err->code;
     }
     return write_pair(cli, "ca", &cert, &key, err);
@@ -77,7 +76,7 @@ static bool is_fresh(const char *path, usec now, usec left_min)
 static int ensure_cert(struct cli *cli, const char *name, struct cert_request *request, usec now,
                        struct err *err)
 {
-    if (is_fresh(pki_path(cli, name, ".crt"), now, 120 * DAY)) {
+    if (is_fresh(pki_path(cli, name, ".crt"), now, 120 * USEC_PER_DAY)) {
         return 0;
     }
     auto_buf struct buf ca_cert;
@@ -88,8 +87,8 @@ static int ensure_cert(struct cli *cli, const char *name, struct cert_request *r
     buf_init(&ca_key, PEM_BYTES_MAX);
     buf_init(&cert, PEM_BYTES_MAX);
     buf_init(&key, PEM_BYTES_MAX);
-    request->valid_from_wall = now - DAY;
-    request->valid_for = 366 * DAY;
+    request->valid_from_wall = now - USEC_PER_DAY;
+    request->valid_for = 366 * USEC_PER_DAY;
     if (read_pem(pki_path(cli, "ca", ".crt"), &ca_cert, err) < 0 ||
         read_pem(pki_path(cli, "ca", ".key"), &ca_key, err) < 0 ||
         cert_make(buf_str(&ca_cert), buf_str(&ca_key), request, &cert, &key, err) < 0) {

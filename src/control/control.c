@@ -368,11 +368,12 @@ void control_add(struct control *control, const struct controller *controller)
     runner->control = control;
     runner->controller = controller;
     control->runners =
-        xrealloc(control->runners, (control->runners_count + 1) * sizeof *control->runners);
+        xrealloc(control->runners, (control->runners_count + 1) * sizeof(control->runners[0]));
     control->runners[control->runners_count++] = runner;
     for (size_t i = 0; i < controller->kinds_count; i++) {
         struct kind_slot *slot = &control->slots[controller->kinds[i]];
-        slot->runners = xrealloc(slot->runners, (slot->runners_count + 1) * sizeof *slot->runners);
+        slot->runners =
+            xrealloc(slot->runners, (slot->runners_count + 1) * sizeof(slot->runners[0]));
         slot->runners[slot->runners_count++] = runner;
         struct catch_up catch_up = {runner, kind_of(controller->kinds[i])};
         control->client->ops->list(control->client, controller->kinds[i], S(""), catch_up_each,

@@ -245,9 +245,9 @@ bool objs_each(void *ctx, const struct val *obj)
     struct objs *objs = ctx;
     if (objs->count == objs->cap) {
         size_t cap = objs->cap == 0 ? 16 : objs->cap * 2;
-        const struct val **list = arena_alloc(objs->arena, cap * sizeof *list);
+        const struct val **list = arena_alloc(objs->arena, cap * sizeof(list[0]));
         if (objs->count > 0) {
-            memcpy(list, objs->list, objs->count * sizeof *list);
+            memcpy(list, objs->list, objs->count * sizeof(list[0]));
         }
         objs->list = list;
         objs->cap = cap;

@@ -57,6 +57,7 @@ static void *node_take(struct freezer *f, size_t size)
     return at;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val freeze(struct freezer *f, const struct val *v)
 {
     struct val out = *v;

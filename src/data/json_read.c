@@ -310,7 +310,7 @@ static void report_duplicate(struct reader *r, struct str key)
         return;
     }
     auto_buf struct buf path;
-    buf_init(&path, r->text.n * 4 + DOC_DEPTH_MAX * 32);
+    buf_init(&path, r->text.n * 4 + (size_t)32 * DOC_DEPTH_MAX);
     for (size_t i = 0; i + 1 < r->depth; i++) {
         const struct level *level = &r->levels[i];
         if (level->is_list) {
@@ -382,6 +382,7 @@ static struct val map_close(struct reader *r, size_t base, bool is_sorted)
     return map;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_member(struct reader *r, struct str *last, bool *is_sorted)
 {
     skip_blanks(r);
@@ -409,6 +410,7 @@ static int read_member(struct reader *r, struct str *last, bool *is_sorted)
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_map(struct reader *r, struct val *ret)
 {
     size_t base = r->scratch_used;
@@ -437,6 +439,7 @@ static int read_map(struct reader *r, struct val *ret)
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_list(struct reader *r, struct val *ret)
 {
     size_t base = r->scratch_used;
@@ -471,6 +474,7 @@ static int read_list(struct reader *r, struct val *ret)
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_container(struct reader *r, struct val *ret)
 {
     if (r->depth == DOC_DEPTH_MAX) {
@@ -507,6 +511,7 @@ static int read_word(struct reader *r, struct val *ret)
 }
 
 /* Recursion is capped by read_container. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_value(struct reader *r, struct val *ret)
 {
     skip_blanks(r);

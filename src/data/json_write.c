@@ -172,6 +172,7 @@ static void line_break(struct writer *w)
 
 static void write_value(struct writer *w, const struct val *v);
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void write_list(struct writer *w, const struct val *v)
 {
     (void)buf_addc(w->out, '[');
@@ -190,6 +191,7 @@ static void write_list(struct writer *w, const struct val *v)
     (void)buf_addc(w->out, ']');
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void write_map(struct writer *w, const struct val *v)
 {
     (void)buf_addc(w->out, '{');
@@ -210,6 +212,7 @@ static void write_map(struct writer *w, const struct val *v)
     (void)buf_addc(w->out, '}');
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void write_value(struct writer *w, const struct val *v)
 {
     switch ((enum val_type)v->type) {

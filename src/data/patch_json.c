@@ -96,16 +96,7 @@ static struct val *place_get(struct patcher *p, struct place at)
     return at.parent == NULL ? &p->root : child_of(at.parent, at.key);
 }
 
-static size_t depth_of(const struct val *v)
-{
-    size_t deepest = 0;
-    for (uint32_t i = 0; i < val_count(v); i++) {
-        size_t depth = depth_of(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
-        deepest = depth > deepest ? depth : deepest;
-    }
-    return v->type == VAL_LIST || v->type == VAL_MAP ? deepest + 1 : 0;
-}
-
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static size_t bytes_of(const struct val *v)
 {
     size_t bytes = COPY_NODE_BYTES + (v->type == VAL_STR ? v->n : 0);
@@ -142,7 +133,7 @@ static int put(struct patcher *p, const char *op, struct str path, struct val v)
                        "\": missing value",
                        op, STR_ARG(path));
     }
-    if (pointer_steps(path) + depth_of(&v) > DOC_DEPTH_MAX) {
+    if (pointer_steps(path) + val_depth(&v) > DOC_DEPTH_MAX) {
         return err_set(p->err, ERR_LIMIT,
                        "error in %s for path: '" STR_FMT "': nested deeper than %d levels", op,
                        STR_ARG(path), DOC_DEPTH_MAX);
@@ -222,7 +213,7 @@ static int do_replace(struct patcher *p, const struct op *op)
                        ": missing value",
                        is_found ? "key" : "path", STR_ARG(op->path));
     }
-    if (pointer_steps(op->path) + depth_of(op->value) > DOC_DEPTH_MAX) {
+    if (pointer_steps(op->path) + val_depth(op->value) > DOC_DEPTH_MAX) {
         return err_set(p->err, ERR_LIMIT,
                        "error in replace for path: '" STR_FMT "': nested deeper than %d levels",
                        STR_ARG(op->path), DOC_DEPTH_MAX);

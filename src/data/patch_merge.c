@@ -3,6 +3,7 @@
 // Merge patch (RFC 7386). The recursion follows the patch, whose depth its reader caps.
 #include "data/patch.h"
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static void merge(struct arena *arena, struct val *target, const struct val *patch)
 {
     if (patch->type != VAL_MAP) {

@@ -134,6 +134,7 @@ static void list_order(struct merger *m, struct val *merged, const struct val *l
     *merged = out;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int item_merge(struct merger *m, struct val *target, const struct val *item,
                       const struct patch_field *field)
 {
@@ -176,6 +177,7 @@ static int special_items(struct merger *m, struct val *target, const struct val 
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int map_list_merge(struct merger *m, struct val *target, const struct val *patch,
                           const struct patch_field *field)
 {
@@ -223,6 +225,7 @@ static int scalar_list_merge(struct merger *m, struct val *target, const struct 
 
 /* A list that is replaced whole: maps in it shed their directives, an item {"$patch": "replace"}
  * that holds nothing else goes. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int list_replace(struct merger *m, struct val *target, const struct val *patch,
                         const struct patch_field *field)
 {
@@ -253,6 +256,7 @@ static int list_replace(struct merger *m, struct val *target, const struct val *
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int list_merge(struct merger *m, struct val *target, const struct val *patch,
                       const struct patch_field *field)
 {
@@ -340,6 +344,7 @@ static int delete_scalars(struct merger *m, struct val *target, struct str name,
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int member_merge(struct merger *m, struct val *target, const struct member *patch,
                         const struct patch_field *field)
 {
@@ -373,6 +378,7 @@ static int member_merge(struct merger *m, struct val *target, const struct membe
 }
 
 /* The list as it was, for the order directive of `name`, if there is one. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int ordered_member_merge(struct merger *m, struct val *target, const struct val *patch,
                                 struct str name, const struct val *order, const void *type)
 {
@@ -400,6 +406,7 @@ static struct str order_key(struct merger *m, struct str name)
     return arena_fmt(m->arena, "$setElementOrder/" STR_FMT, STR_ARG(name));
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int members_merge(struct merger *m, struct val *target, const struct val *patch,
                          const void *type)
 {
@@ -424,6 +431,7 @@ static int members_merge(struct merger *m, struct val *target, const struct val 
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int map_merge(struct merger *m, struct val *target, const struct val *patch,
                      const void *type)
 {

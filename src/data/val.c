@@ -192,9 +192,10 @@ static int number_cmp(const struct val *a, const struct val *b)
     if (isnan(a->d) || isnan(b->d)) {
         return order_of(isnan(a->d) && !isnan(b->d), isnan(b->d) && !isnan(a->d));
     }
-    return order_of(a->d<b->d, a->d> b->d);
+    return order_of(a->d < b->d, b->d < a->d);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int list_cmp(const struct val *a, const struct val *b)
 {
     for (uint32_t i = 0; i < a->n && i < b->n; i++) {
@@ -203,9 +204,10 @@ static int list_cmp(const struct val *a, const struct val *b)
             return order;
         }
     }
-    return order_of(a->n<b->n, a->n> b->n);
+    return order_of(a->n < b->n, b->n < a->n);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int map_cmp(const struct val *a, const struct val *b)
 {
     for (uint32_t i = 0; i < a->n && i < b->n; i++) {
@@ -215,9 +217,10 @@ static int map_cmp(const struct val *a, const struct val *b)
             return order;
         }
     }
-    return order_of(a->n<b->n, a->n> b->n);
+    return order_of(a->n < b->n, b->n < a->n);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 int val_cmp(const struct val *a, const struct val *b)
 {
     if (a == NULL || b == NULL) {
@@ -242,6 +245,17 @@ int val_cmp(const struct val *a, const struct val *b)
         return map_cmp(a, b);
     }
     return 0;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
+size_t val_depth(const struct val *v)
+{
+    size_t deepest = 0;
+    for (uint32_t i = 0; i < val_count(v); i++) {
+        size_t depth = val_depth(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return val_is(v, VAL_LIST) || val_is(v, VAL_MAP) ? deepest + 1 : 0;
 }
 
 bool val_eq(const struct val *a, const struct val *b)
@@ -378,6 +392,7 @@ struct val *val_slot_path(struct val *v, const char *path)
     return v;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 struct val val_copy(struct arena *arena, const struct val *v)
 {
     if (v == NULL) {
@@ -402,6 +417,7 @@ struct val val_copy(struct arena *arena, const struct val *v)
     return copy;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 void val_prune_nulls(struct val *v)
 {
     if (val_is(v, VAL_LIST)) {

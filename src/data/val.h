@@ -60,6 +60,8 @@ size_t val_count(const struct val *v);                      /* items or members,
 struct str val_text_at(const struct val *v, const char *path); /* val_text(val_path(v, path)) */
 int64_t val_number_at(const struct val *v, const char *path, int64_t otherwise);
 bool val_true_at(const struct val *v, const char *path);
+/* How deep lists and maps nest: 0 = a scalar. */
+size_t val_depth(const struct val *v);
 /* Deep equality; an int and a double are equal when their numbers are. val_cmp is a total order. */
 bool val_eq(const struct val *a, const struct val *b);
 int val_cmp(const struct val *a, const struct val *b);

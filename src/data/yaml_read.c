@@ -60,6 +60,7 @@ static struct str text_of(const yaml_char_t *s)
     return str_of((const char *)s);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static size_t nodes_of(const struct val *v)
 {
     size_t nodes = 1;
@@ -67,16 +68,6 @@ static size_t nodes_of(const struct val *v)
         nodes += nodes_of(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
     }
     return nodes;
-}
-
-static size_t depth_of(const struct val *v)
-{
-    size_t deepest = 0;
-    for (uint32_t i = 0; i < val_count(v); i++) {
-        size_t depth = depth_of(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
-        deepest = depth > deepest ? depth : deepest;
-    }
-    return v->type == VAL_LIST || v->type == VAL_MAP ? deepest + 1 : 0;
 }
 
 static int read_alias(struct reader *r, const yaml_event_t *event, struct val *ret)
@@ -89,7 +80,7 @@ static int read_alias(struct reader *r, const yaml_event_t *event, struct val *r
     if (r->alias_nodes > ALIAS_NODES_MAX || arena_is_over(r->arena)) {
         return fail_at(r, event->start_mark, ERR_LIMIT, "document contains excessive aliasing");
     }
-    if (r->depth + depth_of(v) > DOC_DEPTH_MAX) {
+    if (r->depth + val_depth(v) > DOC_DEPTH_MAX) {
         return fail_at(r, event->start_mark, ERR_LIMIT, "nested deeper than 64 levels");
     }
     *ret = val_copy(r->arena, v);
@@ -207,6 +198,7 @@ static struct val map_of(struct reader *r, struct pair *pairs, size_t count)
 }
 
 /* Merge keys (<<): what the map and earlier merges don't hold. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int merge(struct reader *r, struct val *map, const struct val *from,
                  const yaml_event_t *event)
 {
@@ -240,6 +232,7 @@ static bool is_merge_key(const yaml_event_t *event)
 }
 
 /* One key with its value; a merge key's value goes into merges. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_pair(struct reader *r, const yaml_event_t *key_event, struct pair *ret,
                      struct val *merges, bool *ret_is_merge)
 {
@@ -261,6 +254,7 @@ static int read_pair(struct reader *r, const yaml_event_t *key_event, struct pai
     return result;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_map(struct reader *r, struct val *ret)
 {
     auto_free struct pair *pairs = NULL;
@@ -298,6 +292,7 @@ static int read_map(struct reader *r, struct val *ret)
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_list(struct reader *r, struct val *ret)
 {
     *ret = val_list();
@@ -319,6 +314,7 @@ static int read_list(struct reader *r, struct val *ret)
 }
 
 /* Recursion is capped here. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_container(struct reader *r, const yaml_event_t *event, struct val *ret)
 {
     bool is_list = event->type == YAML_SEQUENCE_START_EVENT;
@@ -340,6 +336,7 @@ static int read_container(struct reader *r, const yaml_event_t *event, struct va
     return result;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static int read_node(struct reader *r, const yaml_event_t *event, struct val *ret)
 {
     const yaml_char_t *anchor = NULL;

@@ -302,8 +302,9 @@ static int load_manifest(struct loading *ld, const struct val *manifest, struct 
 }
 
 /* depth ends indexes that name each other: INDEX_DEPTH_MAX. */
+/* NOLINTNEXTLINE(misc-no-recursion): INDEX_DEPTH_MAX */
 static int load_index(struct loading *ld, const struct val *index, struct str outer_name, int depth,
-                      struct err *err) // NOLINT(misc-no-recursion)
+                      struct err *err)
 {
     const struct val *list = val_get(index, S("manifests"));
     for (size_t i = 0; i < val_count(list); i++) {

@@ -117,6 +117,7 @@ static int own_entry(int dir, const char *name, const struct stat *st, gid_t gro
     return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): TREE_DEPTH_MAX */
 static int own_tree(int dir, gid_t group, int depth, struct err *err)
 {
     int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,7 +138,7 @@ static int own_tree(int dir, gid_t group, int depth, struct err *err)
                       ? openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
                       : -1;
         if (sub >= 0) {
-            rc = own_tree(sub, group, depth + 1, err); /* NOLINT: capped by TREE_DEPTH_MAX */
+            rc = own_tree(sub, group, depth + 1, err);
             (void)close(sub);
         }
     }

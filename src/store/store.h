@@ -14,10 +14,10 @@
 // (4) A write is checked against the head (committed state plus proposals on their way), so a
 //     read-modify-write that starts from store_head never loses a race inside this process.
 // (5) When an append fails, its proposals and all later ones that are waiting fail, and the head
-// falls
-//     back to the committed state.
-// (6) A watcher that starts at revision R gets every event > R of its prefix once, in order, or
-// GONE. (7) metadata.resourceVersion of a stored object is its revision, written by the store.
+//     falls back to the committed state.
+// (6) A watcher that starts at revision R gets every event > R of its prefix once, in order, or it
+//     is told GONE.
+// (7) metadata.resourceVersion of a stored object is its revision, written by the store.
 #ifndef CORACLE_STORE_STORE_H
 #define CORACLE_STORE_STORE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench.h"
 
-#include "api/meta.h"
+#include "api/rules.h"
 #include "api/selector.h"
 #include "data/json.h"
 
@@ -85,18 +85,18 @@ TEST(names_follow_their_rules)
         bool is_prefix;
         bool is_ok;
     } rows[] = {
-        {name_check_subdomain,    "a.b-c", false, true },
-        {name_check_subdomain,    "a..b",  false, false},
-        {name_check_subdomain,    "a-",    true,  true },
-        {name_check_subdomain,    "a-",    false, false},
-        {name_check_subdomain,    "A",     false, false},
-        {name_check_label,        "0a",    false, true },
-        {name_check_label,        "a.b",   false, false},
-        {name_check_dns1035,      "0a",    false, false},
-        {name_check_dns1035,      "a0",    false, true },
-        {name_check_path_segment, "a:b",   false, true },
-        {name_check_path_segment, "a/b",   false, false},
-        {name_check_path_segment, "..",    false, false},
+        {rule_dns_subdomain,  "a.b-c", false, true },
+        {rule_dns_subdomain,  "a..b",  false, false},
+        {rule_dns_subdomain,  "a-",    true,  true },
+        {rule_dns_subdomain,  "a-",    false, false},
+        {rule_dns_subdomain,  "A",     false, false},
+        {rule_dns_label,      "0a",    false, true },
+        {rule_dns_label,      "a.b",   false, false},
+        {rule_dns_label_1035, "0a",    false, false},
+        {rule_dns_label_1035, "a0",    false, true },
+        {rule_path_segment,   "a:b",   false, true },
+        {rule_path_segment,   "a/b",   false, false},
+        {rule_path_segment,   "..",    false, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct str wrong = rows[i].check(str_of(rows[i].name), rows[i].is_prefix);
@@ -104,9 +104,9 @@ TEST(names_follow_their_rules)
             EXPECT_STR(rows[i].name, wrong);
         }
     }
-    EXPECT_INT(0, name_check_qualified(S("example.com/App_1")).n);
-    EXPECT_STR("prefix part must be non-empty", name_check_qualified(S("/a")));
-    EXPECT_STR("name part must be non-empty", name_check_qualified(S("a/")));
-    EXPECT_INT(0, name_check_label_value(S("")).n);
-    EXPECT(name_check_label_value(S("-a")).n != 0);
+    EXPECT_INT(0, rule_qualified_name(S("example.com/App_1")).n);
+    EXPECT_STR("prefix part must be non-empty", rule_qualified_name(S("/a")));
+    EXPECT_STR("name part must be non-empty", rule_qualified_name(S("a/")));
+    EXPECT_INT(0, rule_label_value(S("")).n);
+    EXPECT(rule_label_value(S("-a")).n != 0);
 }
