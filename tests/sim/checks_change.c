@@ -76,6 +76,9 @@ static void check_counters(struct sim *sim, const struct val *set)
 static void check_set(struct sim *sim, const struct val *old, const struct val *set)
 {
     struct str name = meta_name(set);
+    if (meta_is_deleting(set) && has_finalizer(set, S("orphan"))) {
+        note_add(sim, meta_uid(set), NOTE_ORPHANING);
+    }
     check_counters(sim, set);
     if (old == NULL || !str_eq(meta_uid(old), meta_uid(set))) {
         return;

@@ -28,7 +28,6 @@ static const struct val *altered(struct arena *arena, const struct val *set)
 {
     struct val *copy = arena_val(arena, val_copy(arena, set));
     struct val *rolling = val_slot_path(copy, "spec.updateStrategy.rollingUpdate");
-    struct val *keep = val_slot_path(copy, "spec.persistentVolumeClaimRetentionPolicy");
     if (active == MUTATION_IGNORES_PARTITION && rolling != NULL) {
         val_remove(rolling, S("partition"));
     } else if (active == MUTATION_IGNORES_ORDER) {
@@ -38,9 +37,16 @@ static const struct val *altered(struct arena *arena, const struct val *set)
                 val_int(1 + val_number(val_get(rolling, S("maxUnavailable")), 1)));
     } else if (active == MUTATION_ACTS_WHILE_DELETING) {
         val_remove(val_slot(copy, S("metadata")), S("deletionTimestamp"));
-    } else if (active == MUTATION_NO_STALE_BARRIER && keep != NULL) {
-        val_set(arena, keep, S("whenScaled"), val_str(S("Retain")));
     }
+    return copy;
+}
+
+/* A claim without any sign that it is about to go. */
+static const struct val *freshened(struct arena *arena, const struct val *claim)
+{
+    struct val *copy = arena_val(arena, val_copy(arena, claim));
+    val_remove(val_slot(copy, S("metadata")), S("deletionTimestamp"));
+    val_remove(val_slot(copy, S("metadata")), S("ownerReferences"));
     return copy;
 }
 
@@ -48,6 +54,9 @@ static const struct val *lens_get(void *ctx, enum kind_id kind, struct str ns, s
 {
     const struct lens *lens = ctx;
     const struct val *obj = lens->view->get(lens->view->ctx, kind, ns, name);
+    if (kind == KIND_PVC && obj != NULL && active == MUTATION_NO_CLAIM_BARRIER) {
+        return freshened(lens->arena, obj);
+    }
     return kind == KIND_STATEFUL_SET && obj != NULL ? altered(lens->arena, obj) : obj;
 }
 

@@ -38,7 +38,7 @@ struct swarm {
     unsigned crash, disk_fault, jump; /* per 10,000 turns */
     unsigned start_ms, ready_ms, stop_ms;
     unsigned flap, fail; /* per 1,000 of a ready pod's looks */
-    bool has_bad_templates, has_deletes, has_label_ops, has_claim_deletes, has_edits;
+    bool has_bad_templates, has_deletes, has_label_ops, has_claim_deletes, has_edits, has_moves;
 };
 
 /* Changes to the StatefulSet controller that the checks must notice (mutation.c). */
@@ -51,7 +51,7 @@ struct swarm {
     X(DELETES_CLAIMS, "scaling down deletes the claim itself")                                     \
     X(WRONG_STATUS, "readyReplicas is one too many")                                               \
     X(FORGETS_PODS, "the pod with ordinal 1 is never created")                                     \
-    X(NO_STALE_BARRIER, "a pod is created on a claim that is about to go")
+    X(NO_CLAIM_BARRIER, "a pod is created on a claim that is about to go")
 enum mutation {
 #define MUTATION_ID(id, text) MUTATION_##id,
     MUTATIONS(MUTATION_ID)

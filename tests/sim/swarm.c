@@ -35,7 +35,7 @@ static void draw_plan(struct sim *sim, struct plan *plan, int i)
 
 void swarm_draw(struct sim *sim)
 {
-    static const unsigned rates[] = {0, 0, 20, 100};
+    static const unsigned rates[] = {0, 0, 100, 400};
     static const unsigned gaps[] = {50, 500, 3000, 15000};
     static const unsigned delays[] = {1, 300, 2000, 20000};
     static const unsigned flaps[] = {0, 20, 100};
@@ -44,7 +44,7 @@ void swarm_draw(struct sim *sim)
     for (int i = 0; i < s->sets_count; i++) {
         draw_plan(sim, &s->plans[i], i);
     }
-    s->ops = 15 + (unsigned)below(sim, 35);
+    s->ops = 15 + (unsigned)below(sim, 50);
     s->op_gap_ms = pick(sim, gaps, 4);
     s->crash = pick(sim, rates, 4);
     s->disk_fault = pick(sim, rates, 4);
@@ -59,4 +59,5 @@ void swarm_draw(struct sim *sim)
     s->has_label_ops = sim_chance(sim, 1, 3);
     s->has_claim_deletes = sim_chance(sim, 1, 3);
     s->has_edits = sim_chance(sim, 1, 2);
+    s->has_moves = sim_chance(sim, 1, 5);
 }

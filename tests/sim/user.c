@@ -3,7 +3,7 @@
 // A fake user: makes the planned sets with their services, then changes them, their pods and their
 // claims at random, as kubectl would. In phase 2 it undoes what nothing else can undo (labels taken
 // off, images that never start) and then keeps still.
-#include "sim.h"
+#include "facts.h"
 
 #include "base/mem.h"
 
@@ -163,6 +163,7 @@ static void op_strategy(struct sim *sim, struct plan *p)
     auto_arena struct arena *arena = arena_new(1 << 16);
     p->partition = (int)rng_below(&sim->rng, 5);
     p->partition = sim_chance(sim, 1, 2) ? 0 : p->partition;
+    p->max_unavailable = 1 + (int)rng_below(&sim->rng, 2);
     patch_set(sim, p,
               arena_fmt(arena, "{\"spec\":{\"updateStrategy\":" STR_FMT "}}",
                         STR_ARG(strategy_json(arena, p))));
@@ -240,6 +241,31 @@ static void op_label(struct sim *sim, struct plan *p)
               has ? S("null") : arena_fmt(arena, "\"" STR_FMT "\"", STR_ARG(set_of_pod(pod))));
 }
 
+/* The pod's owner is taken away: its set has to adopt it again. */
+static void op_disown(struct sim *sim, struct plan *p)
+{
+    auto_arena struct arena *arena = arena_new(1 << 22);
+    const struct val *pod = any(sim, arena, p, KIND_POD);
+    struct client_write write = patch_of;
+    if (pod == NULL || !sim->swarm.has_label_ops) {
+        return;
+    }
+    write.kind = KIND_POD;
+    write.ns = meta_ns(pod);
+    write.name = meta_name(pod);
+    (void)sim_write(sim, sim->user, write, NULL, NULL,
+                    S("{\"metadata\":{\"ownerReferences\":null}}"));
+}
+
+static void op_start(struct sim *sim, struct plan *p)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    if (sim->swarm.has_moves) {
+        p->start = (int)rng_below(&sim->rng, 4);
+        patch_set(sim, p, arena_fmt(arena, "{\"spec\":{\"ordinals\":{\"start\":%d}}}", p->start));
+    }
+}
+
 static void op_claim_delete(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
@@ -282,8 +308,7 @@ static void op_set_delete(struct sim *sim, struct plan *p)
         return;
     }
     size_t mode = rng_below(&sim->rng, ARRAY_LEN(modes));
-    note_add(sim, meta_uid(set),
-             mode == 2 ? NOTE_USER_DELETED | NOTE_ORPHANING : NOTE_USER_DELETED);
+    note_add(sim, meta_uid(set), NOTE_USER_DELETED);
     p->is_wanted = sim_chance(sim, 2, 3);
     (void)sim_write(sim, sim->user,
                     (struct client_write){.verb = VERB_DELETE,
@@ -323,6 +348,8 @@ static const struct {
     {"retention",        1, op_retention       },
     {"delete pod",       5, op_pod_delete      },
     {"label",            3, op_label           },
+    {"disown",           1, op_disown          },
+    {"start",            1, op_start           },
     {"delete claim",     2, op_claim_delete    },
     {"edit",             5, op_edit            },
     {"delete set",       2, op_set_delete      },
@@ -383,7 +410,10 @@ static void heal_pods(struct sim *sim, const struct plan *p)
             label_pod(sim, pod, arena_fmt(arena, "\"%s\"", p->name));
         }
         bool is_bad = str_starts(val_text_at(pod, "spec.containers.0.image"), S("bad"));
-        bool is_doomed = is_bad && p->is_on_delete;
+        /* Scaling down waits for two unhealthy pods to be removed by hand (2.7). */
+        int64_t ordinal = ordinal_of(str_of(p->name), meta_name(pod));
+        bool is_condemned = ordinal < p->start || ordinal >= p->start + p->replicas;
+        bool is_doomed = is_bad && (p->is_on_delete || is_condemned);
         const struct val *volumes = val_path(pod, "spec.volumes");
         for (size_t k = 0; k < val_count(volumes); k++) {
             struct str name = val_text_at(val_at(volumes, k), "persistentVolumeClaim.claimName");
