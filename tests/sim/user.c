@@ -410,10 +410,11 @@ static void heal_pods(struct sim *sim, const struct plan *p)
             label_pod(sim, pod, arena_fmt(arena, "\"%s\"", p->name));
         }
         bool is_bad = str_starts(val_text_at(pod, "spec.containers.0.image"), S("bad"));
-        /* Scaling down waits for two unhealthy pods to be removed by hand (2.7). */
+        /* Scaling down waits until of two unhealthy pods one is removed by hand (2.7). */
         int64_t ordinal = ordinal_of(str_of(p->name), meta_name(pod));
         bool is_condemned = ordinal < p->start || ordinal >= p->start + p->replicas;
-        bool is_doomed = is_bad && (p->is_on_delete || is_condemned);
+        bool is_doomed =
+            (is_bad && p->is_on_delete) || (is_condemned && (is_bad || pod_is_terminal(pod)));
         const struct val *volumes = val_path(pod, "spec.volumes");
         for (size_t k = 0; k < val_count(volumes); k++) {
             struct str name = val_text_at(val_at(volumes, k), "persistentVolumeClaim.claimName");
