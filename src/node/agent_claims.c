@@ -93,7 +93,10 @@ static void dir_removed(void *ctx)
                                      .grace_seconds = -1};
         struct err err = {0};
         if (client->ops->write(client, &write, NULL, NULL, &err) < 0) {
-            log_warn("volume %s: %s, trying again at its next change", op->name, err.msg);
+            /* Another controller was faster: its change brings us here again. */
+            bool is_race = err.code == ERR_CONFLICT || err.code == ERR_NOT_FOUND;
+            log_write(is_race ? LOG_DEBUG : LOG_WARN, LOG_ROOM,
+                      "volume %s: %s, trying again at its next change", op->name, err.msg);
         }
         arena_free(arena);
     }
