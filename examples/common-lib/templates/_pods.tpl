@@ -83,6 +83,6 @@ spec:
     - name: wget
       image: {{ .root.Values.hooks.image }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      command: ["wget"]
-      args: ["-T", "10", "-q", "-O", "-", "http://{{ include "common-lib.fullname" .root }}:{{ .root.Values.service.port }}{{ .path }}"]
+      command: ["timeout", "20", "wget"]
+      args: ["-q", "-O", "-", "http://{{ include "common-lib.fullname" .root }}:{{ .root.Values.service.port }}{{ .path }}"]
 {{- end }}
