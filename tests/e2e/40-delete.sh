@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Section 4 of the story: a deleted pod comes back with its name and its data.
+. "$(dirname "$0")/lib.sh"
+story_up
+volumes() { kubectl get pvc -o jsonpath='{range .items[*]}{.metadata.name}={.spec.volumeName}:{.status.phase} {end}'; }
+volumes_before=$(volumes)
+uid_before=$(field pod/moscow-time-0 .metadata.uid)
+count_before=$(visits 0)
+t_has "kubectl delete pod" '^pod "moscow-time-0" deleted( from default namespace)?$' kubectl delete pod/moscow-time-0
+t "it comes back" kubectl wait --for=condition=Ready pod/moscow-time-0 --timeout=40s
+new_uid() { [ "$(field pod/moscow-time-0 .metadata.uid)" != "$uid_before" ]; }
+t "as a new pod" new_uid
+at_least() { [ "$(visits 0)" -ge "$count_before" ]; }
+t "with its count" at_least
+t_is "both claims Bound to the same volumes" "$volumes_before" volumes
+t "kubectl delete pod --force" kubectl delete pod/moscow-time-1 --force --grace-period=0
+t "it comes back too" soon 30 sh -c 'kubectl wait --for=condition=Ready pod/moscow-time-1 --timeout=1s'
+t "all pods deleted at once" kubectl delete pod -l app.kubernetes.io/name=moscow-time
+t "come back" rollout_done
+count_before=$(visits 0)
+t "the set deleted, its pods kept" kubectl delete sts/moscow-time --cascade=orphan
+t_is "two pods without a set" 2 sh -c 'kubectl get po -o name | wc -l'
+t "helm upgrade makes the set again" helm upgrade moscow-time "$charts/moscow-time/chart"
+t "which takes its pods over" soon 20 is field sts/moscow-time .status.readyReplicas = 2
+t "with their counts" at_least
+t_is "and volumes" "$volumes_before" volumes
