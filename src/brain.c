@@ -395,6 +395,10 @@ static int open_dns(struct brain *b, struct err *err)
     read_upstreams(b);
     config.upstreams = b->upstreams;
     config.upstreams_count = b->upstreams_count;
+    config.service_cidr = SERVICE_CIDR;
+    config.service_prefix = SERVICE_PREFIX;
+    config.pod_cidr = POD_CIDR;
+    config.pod_prefix = POD_PREFIX;
     if (ip4_parse(S(DNS_IP), &config.address) < 0) {
         return err_set(err, ERR_INTERNAL, "dns: address");
     }
