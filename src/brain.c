@@ -13,6 +13,7 @@
 #include "control/bootstrap.h"
 #include "control/control.h"
 #include "control/proxy_loop.h"
+#include "control/publish.h"
 #include "hull/hull.h"
 #include "node/node.h"
 #include "node/runtime_conmon.h"
@@ -30,6 +31,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,7 +52,8 @@ enum {
     API_PORT_INSIDE = 6443,
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
-    NOTES_MAX = 4
+    NOTES_MAX = 4,
+    DESCRIPTORS_MAX = 65536
 };
 
 #define SHUTDOWN_LIMIT (35 * USEC_PER_SEC)
@@ -72,6 +75,7 @@ struct brain {
     struct pod_net *net;
     struct rule_loader *rules;
     struct proxy_loop *proxy;
+    struct publish *publish;
     struct runtime *runtime;
     struct image_store *images;
     struct node *node;
@@ -152,7 +156,7 @@ static int parse(struct brain *b, int argc, char **argv)
         }
     }
     return argc % 2 == 0 && b->data != NULL && b->name != NULL && b->api_fd >= 0 &&
-                   b->control_fd >= 0
+                   b->control_fd >= 0 && b->keeper_fd >= 0
                ? 0
                : ERR_INVALID;
 }
@@ -258,6 +262,13 @@ static int write_objects(struct brain *b, struct arena *arena, struct err *err)
     return 0;
 }
 
+static int listen_outside(void *ctx, const char *protocol, const char *address, uint16_t port,
+                          struct err *err)
+{
+    const struct brain *b = ctx;
+    return hull_listen(b->keeper_fd, protocol, address, port, err);
+}
+
 static void start_controllers(struct brain *b)
 {
     struct proxy_config proxy = {.pod_cidr = POD_CIDR,
@@ -273,7 +284,13 @@ static void start_controllers(struct brain *b)
     }
     control_add(b->control, &scheduler_controller);
     b->proxy = proxy_loop_new(b->loop, b->client, b->rules, &proxy);
-    report(b, "control\t%zu controllers, scheduler, service proxy", count);
+    struct publish_config publish = {.loop = b->loop,
+                                     .client = b->client,
+                                     .recorder = b->recorder,
+                                     .listen = listen_outside,
+                                     .ctx = b};
+    b->publish = publish_new(&publish);
+    report(b, "control\t%zu controllers, scheduler, service proxy, published ports", count);
 }
 
 static int start_node(struct brain *b, struct arena *arena, struct err *err)
@@ -514,6 +531,16 @@ static int open_rooms(struct brain *b, struct arena *arena, struct err *err)
                : 0;
 }
 
+/* Connections of clients and of published ports are more than the usual soft limit of 1,024. */
+static void raise_limit_of_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int brain_main(int argc, char **argv)
 {
     struct brain b = {.api_fd = -1, .control_fd = -1, .keeper_fd = -1, .progress_fd = -1};
@@ -525,6 +552,7 @@ int brain_main(int argc, char **argv)
         log_error("this command is for the hull; start a cluster with `coracle up`");
         return 2;
     }
+    raise_limit_of_descriptors();
     for (int fd = 3; fd < 16; fd++) {
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     }

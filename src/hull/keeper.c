@@ -60,8 +60,8 @@ static int open_port(const char *request)
     return fd;
 }
 
-/* One request, one answer: "0" with the descriptor, or the errno as text. False when the line is
- * cut. */
+/* One request, one answer: "0 <request>" with the descriptor, or the errno in place of 0. False
+ * when the line is cut. */
 static bool serve(int socket_fd)
 {
     char request[REQUEST_BYTES_MAX];
@@ -75,8 +75,8 @@ static bool serve(int socket_fd)
     }
     request[n] = '\0';
     auto_close int fd = open_port(request);
-    char answer[16];
-    int len = snprintf(answer, sizeof answer, "%d", fd < 0 ? errno : 0);
+    char answer[REQUEST_BYTES_MAX + 16];
+    int len = snprintf(answer, sizeof answer, "%d %s", fd < 0 ? errno : 0, request);
     struct err err;
     if (fd_send(socket_fd, (struct str){answer, (size_t)len}, fd, &err) < 0) {
         log_warn("answer to '%s': %s", request, err.msg);
@@ -100,6 +100,7 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     if (pid == 0) {
         char byte;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* keeps (1) when the keeper is killed */
         (void)close(go[1]);
         (void)close(keeper_end);
         if (read(go[0], &byte, 1) != 1) {
@@ -209,27 +210,45 @@ int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *
     return 0;
 }
 
+/* The answer to request, past those that a killed brain left behind. Returns the descriptor, or -1
+ * with the keeper's errno in *ret_code. */
+static int await_answer(int keeper_fd, struct str request, uint64_t *ret_code)
+{
+    for (;;) {
+        int fd = -1;
+        char answer[REQUEST_BYTES_MAX + 16];
+        ssize_t n = fd_recv(keeper_fd, answer, sizeof answer, &fd);
+        struct str rest = {answer, n > 0 ? (size_t)n : 0};
+        struct str code = str_cut(&rest, ' ');
+        *ret_code = EIO;
+        bool is_ours = str_eq(rest, request);
+        if (n <= 0 || (is_ours && (str_to_u64(code, ret_code) < 0 || fd >= 0))) {
+            return fd;
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        if (is_ours) {
+            return -1;
+        }
+    }
+}
+
 int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
                 struct err *err)
 {
     char text[REQUEST_BYTES_MAX];
-    int n = snprintf(text, sizeof text, "%s %s %u", protocol, address, port);
-    if (fd_send(keeper_fd, (struct str){text, (size_t)n}, -1, err) < 0) {
+    uint64_t code;
+    int n = snprintf(text, sizeof text, "%s %s %u %d", protocol, address, port, (int)getpid());
+    struct str request = {text, (size_t)n};
+    if (fd_send(keeper_fd, request, -1, err) < 0) {
         return -1;
     }
-    int fd = -1;
-    char answer[16];
-    ssize_t got = fd_recv(keeper_fd, answer, sizeof answer - 1, &fd);
-    if (got <= 0) {
-        (void)err_set(err, ERR_IO, "the keeper does not answer");
-        return -1;
-    }
-    answer[got] = '\0';
-    uint64_t code = EIO;
-    if (fd < 0 && str_to_u64(str_of(answer), &code) == 0) {
+    int fd = await_answer(keeper_fd, request, &code);
+    if (fd < 0) {
         errno = (int)code;
         (void)err_errno(err, "listen on %s %s:%u", protocol, address, port);
-        err->code = errno == EADDRINUSE ? ERR_EXISTS : err->code;
+        err->code = code == EADDRINUSE ? ERR_EXISTS : err->code;
     }
     return fd;
 }
