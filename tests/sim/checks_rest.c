@@ -120,6 +120,9 @@ bool check_rest(struct sim *sim, struct buf *why)
             }
         }
     }
+    if (sim->swarm.has_agent && !machine_is_right(sim->machine, why)) {
+        return false;
+    }
     if (!control_is_idle(sim->control)) {
         buf_addf(why, "control is not idle");
         return false;

@@ -363,24 +363,8 @@ struct kubelet *kubelet_new(struct sim *sim)
     return k;
 }
 
-void kubelet_free(struct kubelet *k)
+static void register_node(struct sim *sim)
 {
-    for (size_t i = 0; i < k->records_count; i++) {
-        record_free(k->records[i]);
-    }
-    free(k->records);
-    free(k);
-}
-
-void kubelet_attach(struct kubelet *k)
-{
-    struct sim *sim = k->sim;
-    k->timer = (struct timer){0};
-    for (size_t i = 0; i < k->records_count; i++) {
-        struct record *r = k->records[i];
-        r->is_writing = false;
-        r->due = sim_now(sim) + span(sim, 1000);
-    }
     if (sim_get(sim, KIND_NODE, S(""), S(NODE)) == NULL) {
         struct client_write create = {.verb = VERB_CREATE, .kind = KIND_NODE, .grace_seconds = -1};
         struct client_write status = {.verb = VERB_PATCH,
@@ -400,6 +384,20 @@ void kubelet_attach(struct kubelet *k)
                           "\"True\"}]}}"));
         store_flush(sim->store);
     }
-    sim->node->ops->watch(sim->node, KIND_POD, on_pod, k);
+}
+
+void kubelet_attach(struct kubelet *k)
+{
+    struct sim *sim = k->sim;
+    k->timer = (struct timer){0};
+    for (size_t i = 0; i < k->records_count; i++) {
+        struct record *r = k->records[i];
+        r->is_writing = false;
+        r->due = sim_now(sim) + span(sim, 1000);
+    }
+    if (!sim->swarm.has_agent) {
+        register_node(sim);
+        sim->node->ops->watch(sim->node, KIND_POD, on_pod, k);
+    }
     plan(k);
 }

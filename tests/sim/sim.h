@@ -39,6 +39,7 @@ struct swarm {
     unsigned start_ms, ready_ms, stop_ms;
     unsigned flap, fail; /* per 1,000 of a ready pod's looks */
     bool has_bad_templates, has_deletes, has_label_ops, has_claim_deletes, has_edits, has_moves;
+    bool has_agent; /* the node's own agent over a fake runtime, instead of the fake kubelet */
 };
 
 /* Changes to the StatefulSet controller that the checks must notice (mutation.c). */
@@ -71,6 +72,7 @@ enum {
 };
 
 struct kubelet;
+struct machine;
 
 struct sim {
     uint64_t seed;
@@ -95,6 +97,7 @@ struct sim {
     struct timer user_timer;
     /* beside it */
     struct kubelet *kubelet;
+    struct machine *machine;
     unsigned ops_done;
     unsigned turns, crashes, decisions;
     uint64_t writes;
@@ -130,10 +133,16 @@ void user_heal(struct sim *sim, bool is_first);
 
 /* kubelet.c */
 struct kubelet *kubelet_new(struct sim *sim);
-void kubelet_free(struct kubelet *kubelet);
 void kubelet_attach(struct kubelet *kubelet); /* to a new brain */
 
-/* note.c */
+/* machine.c: containers that outlive the brain, and the node agent that starts them. */
+struct machine *machine_new(struct sim *sim);
+void machine_attach(struct machine *machine); /* opens the agent in a new brain */
+void machine_detach(struct machine *machine); /* the agent goes, containers stay */
+/* At rest: a running container for each ready pod, and no other. */
+bool machine_is_right(struct machine *machine, struct buf *why);
+
+/* facts.c */
 unsigned note_of(struct sim *sim, struct str uid);
 void note_add(struct sim *sim, struct str uid, unsigned bits);
 

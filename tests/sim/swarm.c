@@ -60,4 +60,5 @@ void swarm_draw(struct sim *sim)
     s->has_claim_deletes = sim_chance(sim, 1, 3);
     s->has_edits = sim_chance(sim, 1, 2);
     s->has_moves = sim_chance(sim, 1, 5);
+    s->has_agent = sim_chance(sim, 1, 3);
 }

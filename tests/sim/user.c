@@ -36,7 +36,8 @@ static struct str template_json(struct arena *arena, const struct plan *p)
     return arena_fmt(arena,
                      "{\"metadata\":{\"labels\":{\"app\":\"%s\"}},\"spec\":{"
                      "\"terminationGracePeriodSeconds\":%d,\"containers\":[{\"name\":\"main\","
-                     "\"image\":\"" STR_FMT "\"}]}}",
+                     "\"image\":\"" STR_FMT "\",\"readinessProbe\":{\"exec\":{\"command\":["
+                     "\"ready\"]},\"periodSeconds\":2}}]}}",
                      p->name, p->grace, STR_ARG(image(arena, p)));
 }
 
@@ -431,11 +432,11 @@ void user_heal(struct sim *sim, bool is_first)
 {
     for (int i = 0; i < sim->swarm.sets_count; i++) {
         struct plan *p = &sim->swarm.plans[i];
+        p->partition = sim->swarm.has_bad_templates ? 0 : p->partition;
         if (is_first && sim_get(sim, KIND_STATEFUL_SET, plan_ns(p), str_of(p->name)) != NULL) {
             auto_arena struct arena *arena = arena_new(1 << 16);
             p->version += p->is_bad;
             p->is_bad = false;
-            p->partition = sim->swarm.has_bad_templates ? 0 : p->partition;
             write_template(sim, p);
             patch_set(sim, p,
                       arena_fmt(arena, "{\"spec\":{\"updateStrategy\":" STR_FMT "}}",

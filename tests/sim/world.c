@@ -297,6 +297,9 @@ static void open_brain(struct sim *sim)
     store_flush(sim->store);
     open_control(sim);
     kubelet_attach(sim->kubelet);
+    if (sim->swarm.has_agent) {
+        machine_attach(sim->machine);
+    }
     user_start(sim);
 }
 
@@ -307,6 +310,9 @@ static void crash(struct sim *sim)
     sim->crashes++;
     sim->wall_start = loop_wall(sim->loop);
     usec now = sim_now(sim);
+    if (sim->swarm.has_agent) {
+        machine_detach(sim->machine);
+    }
     control_free(sim->control);
     client_local_free(sim->client);
     client_local_free(sim->user);
@@ -408,6 +414,7 @@ bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim 
     swarm_draw(sim);
     sim->disk = journal_disk_new();
     sim->kubelet = kubelet_new(sim);
+    sim->machine = machine_new(sim);
     open_brain(sim);
     phase1(sim);
     if (!sim->is_failed) {
