@@ -42,6 +42,15 @@ static void wake_at(struct plan *plan, usec at)
 }
 
 /* true = due; otherwise the plan wakes then. */
+/* A deadline that is over is somebody else's turn (the kill timer's): waking for it again and again
+ * would spin until the container is gone. */
+static void wake_later(const struct pod_facts *f, struct plan *plan, usec at)
+{
+    if (at > f->now) {
+        wake_at(plan, at);
+    }
+}
+
 static bool is_due(const struct pod_facts *f, struct plan *plan, usec at)
 {
     if (f->now >= at) {
@@ -197,7 +206,7 @@ static void decide_slot(const struct pod_facts *f, size_t index, bool may_start,
         return;
     case RUN_RUNNING:
         if (slot->is_stopping) {
-            wake_at(plan, slot->stop_at);
+            wake_later(f, plan, slot->stop_at);
         } else if (slot->must_restart) {
             usec grace = slot->stop_grace >= 0
                              ? slot->stop_grace
@@ -322,7 +331,7 @@ static void stop_slot(const struct pod_facts *f, size_t index, usec deadline, st
         add_step(plan, STEP_STOP, index, grace,
                  arena_fmt(arena, "Stopping container %s", slot->name));
     } else {
-        wake_at(plan, slot->stop_at);
+        wake_later(f, plan, slot->stop_at);
     }
 }
 
