@@ -89,6 +89,9 @@ static void on_wake(void *ctx)
 static void watch_queue(struct store *store, struct watch *watch)
 {
     watch->is_awake = true;
+    if (watch->is_queued) { /* drained before its wake came: the one under way will do */
+        return;
+    }
     watch->is_queued = true;
     watch->wake_next = store->waking;
     store->waking = watch;

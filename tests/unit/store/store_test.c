@@ -368,6 +368,26 @@ STORE_TEST(watches_get_every_event_once)
     EXPECT_INT(ERR_GONE, err.code);
 }
 
+/* The second telling once put the watch behind itself, and the wakes never ended. */
+STORE_TEST(watch_drained_before_its_wake_is_queued_once)
+{
+    struct err err = {0};
+    struct watch *watch = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
+    struct watch *other = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
+    EXPECT_INT(0, put(w, "p/a", "{}", 0, 0));
+    store_flush(w->store);
+    EXPECT_STR("+p/a@2;", watch_text(w, watch));
+    EXPECT_STR("+p/a@2;", watch_text(w, other));
+    EXPECT_INT(0, put(w, "p/b", "{}", 0, 0));
+    store_flush(w->store);
+    settle(w);
+    EXPECT_INT(2, w->wakes_count);
+    EXPECT_STR("+p/b@3;", watch_text(w, watch));
+    EXPECT_STR("+p/b@3;", watch_text(w, other));
+    watch_close(watch);
+    watch_close(other);
+}
+
 TEST(watches_that_sleep_fall_out_of_the_window)
 {
     struct world w;
