@@ -46,16 +46,32 @@ static void load_initial(struct api_watch *watch, struct str prefix)
     size_t count = 0;
     struct err err = {0};
     watch->initial_rev = store_rev(store);
-    if (store_list(store, prefix, 0, watch->scratch, &objects, &count, &err) < 0) {
+    auto_arena struct arena *arena = arena_new(DECIDE_ARENA_MAX);
+    if (store_list(store, prefix, 0, arena, &objects, &count, &err) < 0) {
         return;
     }
-    watch->initial = xcalloc(count + 1, sizeof(watch->initial[0]));
+    size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        if (filter_passes(&watch->filter, watch->scratch, objects[i])) {
-            watch->initial[watch->initial_count++] = object_ref(objects[i]);
+        if (filter_passes(&watch->filter, arena, objects[i])) {
+            objects[n++] = objects[i]; /* n <= i */
         }
     }
-    arena_reset(watch->scratch);
+    watch->initial = xcalloc(n + 1, sizeof(watch->initial[0]));
+    for (size_t i = 0; i < n; i++) {
+        watch->initial[watch->initial_count++] = object_ref(objects[i]);
+    }
+}
+
+/* A thousand watches lie idle at once: nothing is kept between their events. */
+static void rest(struct api_watch *watch)
+{
+    free(watch->initial);
+    watch->initial = NULL;
+    watch->initial_count = watch->initial_at = 0;
+    object_unref(watch->current);
+    watch->current = NULL;
+    arena_free(watch->scratch);
+    watch->scratch = arena_new(REQUEST_ARENA_MAX);
 }
 
 static struct status watch_failed(struct api *api, struct arena *arena, const struct err *err,
@@ -217,6 +233,7 @@ int api_watch_next(struct api_watch *watch, struct api_event *ret)
             return 1;
         }
         if (!watch->wants_bookmark) {
+            rest(watch);
             return 0;
         }
         watch->wants_bookmark = false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Pods that nobody will end (spec/node.md 11.9): bound to a node that is gone, terminating without
-// a node, or finished and too many. One key for all; looked at every 20 seconds and on node
-// changes.
+// a node, or finished and too many. One key for all; looked at every 20 seconds from the first
+// node on, never for each new pod: that would be quadratic.
 #include "controllers/meta.h"
 
 #include <stdlib.h>
@@ -116,9 +116,7 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
         }
     }
     trim_terminal(&terminal, out);
-    if (pods.count > 0) {
-        actions_requeue(out, PERIOD);
-    }
+    actions_requeue(out, PERIOD);
 }
 
 static void enqueue(const struct view *view, const struct kind *kind, const struct val *obj,
@@ -126,9 +124,9 @@ static void enqueue(const struct view *view, const struct kind *kind, const stru
                     void (*add)(void *ctx, struct str ns, struct str name), void *ctx)
 {
     (void)view;
-    bool is_new = before == NULL;
-    bool is_unplaced = val_text_at(obj, "spec.nodeName").n == 0 && meta_is_deleting(obj);
-    if (is_new || (kind == kind_of(KIND_POD) && is_unplaced)) {
+    bool is_stray = kind == kind_of(KIND_POD) && val_text_at(obj, "spec.nodeName").n == 0 &&
+                    meta_is_deleting(obj);
+    if (is_stray || (before == NULL && kind == kind_of(KIND_NODE))) {
         add(ctx, S(""), S("pods"));
     }
 }
