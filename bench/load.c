@@ -2,15 +2,19 @@
 //
 // Loads the API and prints one line of "name=value" pairs. Clients are threads, each on one TLS
 // connection; they share the machine with the server, so rates are of both together.
+//   load - 0 sync DIR TIMES                       what this disk takes for 4 KB and a flush
 //   load PKI_DIR PORT create CLIENTS SECONDS      durable ConfigMaps
 //   load PKI_DIR PORT get CLIENTS SECONDS         one ConfigMap again and again
 //   load PKI_DIR PORT fill COUNT                  pods that no scheduler takes
 //   load PKI_DIR PORT list PATH TIMES             whole lists, one after the other
 //   load PKI_DIR PORT watch COUNT                 opens watches, holds them until its input ends
 //   load PKI_DIR PORT start NODE IMAGE COUNT      bound pods, one after the other, by their stamps
+//   load PKI_DIR PORT hold NODE IMAGE COUNT       the same, but they stay
+//   load PKI_DIR PORT drop COUNT                  ends those that stay
 //   load PKI_DIR PORT roll STATEFULSET_JSON       one StatefulSet named bench, of two replicas
 #include "wire.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -154,6 +158,27 @@ static void list(const char *path, int times)
     print_samples(bytes);
 }
 
+/* What every durable write has to wait for at least. */
+static void sync_disk(const char *dir, int times)
+{
+    static const char block[4096];
+    char path[PATH_BYTES * 2];
+    (void)snprintf(path, sizeof path, "%s/sync", dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (int i = 0; i < times; i++) {
+        int64_t start = now_us();
+        if (pwrite(fd, block, sizeof block, (i % 256) * (off_t)sizeof block) < 0 ||
+            fdatasync(fd) < 0) {
+            die("can't write %s", path);
+        }
+        if (i >= 256) { /* over what exists, as a journal does that has come around */
+            sample(now_us() - start);
+        }
+    }
+    (void)close(fd);
+    print_samples("");
+}
+
 static void watch_many(int count)
 {
     for (int i = 0; i < count; i++) {
@@ -183,31 +208,57 @@ static int64_t stamp_of(struct wire *w, const char *name)
     die("pod %s has not started within 10 s", name);
 }
 
-static void start_pods(const char *node, const char *image, int count)
+static void post_pod(struct wire *w, const char *node, const char *image, const char *name)
+{
+    char body[BODY_BYTES];
+    const char *text;
+    size_t len;
+    (void)snprintf(body, sizeof body,
+                   "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\"},"
+                   "\"spec\":{\"nodeName\":\"%s\",\"terminationGracePeriodSeconds\":0,"
+                   "\"containers\":[{\"name\":\"c\",\"image\":\"%s\"}]}}",
+                   name, node, image);
+    wire_send(w, "POST", PODS, body);
+    wire_expect(201, wire_reply(w, &text, &len), text);
+}
+
+static void delete_pod(struct wire *w, const char *name)
+{
+    char path[PATH_BYTES];
+    const char *text;
+    size_t len;
+    (void)snprintf(path, sizeof path, PODS "/%s", name);
+    wire_send(w, "DELETE", path, NULL);
+    (void)wire_reply(w, &text, &len);
+    (void)usleep(100000); /* its end must not lie in the next one's start */
+}
+
+static void start_pods(const char *node, const char *image, int count, bool is_held)
 {
     struct wire *w = wire_open();
-    char body[BODY_BYTES];
     char name[64];
-    char path[PATH_BYTES];
     for (int i = 0; i < count; i++) {
-        (void)snprintf(name, sizeof name, "start-%d", i);
-        (void)snprintf(body, sizeof body,
-                       "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\"},"
-                       "\"spec\":{\"nodeName\":\"%s\",\"terminationGracePeriodSeconds\":0,"
-                       "\"containers\":[{\"name\":\"c\",\"image\":\"%s\"}]}}",
-                       name, node, image);
-        const char *text;
-        size_t len;
-        wire_send(w, "POST", PODS, body);
+        (void)snprintf(name, sizeof name, is_held ? "hold-%d" : "start-%d", i);
         int64_t start = wall_us();
-        wire_expect(201, wire_reply(w, &text, &len), text);
+        post_pod(w, node, image, name);
         sample(stamp_of(w, name) - start);
-        (void)snprintf(path, sizeof path, PODS "/%s", name);
-        wire_send(w, "DELETE", path, NULL);
-        (void)wire_reply(w, &text, &len);
-        (void)usleep(100000); /* its end must not lie in the next one's start */
+        if (!is_held) {
+            delete_pod(w, name);
+        }
     }
-    print_samples("");
+    if (!is_held) {
+        print_samples("");
+    }
+}
+
+static void drop_pods(int count)
+{
+    struct wire *w = wire_open();
+    char name[64];
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof name, "hold-%d", i);
+        delete_pod(w, name);
+    }
 }
 
 /* True when the pod's condition of this type is "True": looks inside that condition's braces. */
@@ -272,9 +323,13 @@ static int number(const char *text)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        die("usage: load PKI_DIR PORT create|get|fill|list|watch|start|roll ARGUMENTS");
+        die("usage: load PKI_DIR PORT create|get|fill|list|watch|start|hold|drop|roll ARGUMENTS");
     }
     const char *what = argv[3];
+    if (argc == 6 && strcmp(what, "sync") == 0) {
+        sync_disk(argv[4], number(argv[5]));
+        return 0;
+    }
     wire_setup(argv[1], number(argv[2]));
     if (argc == 6 && strcmp(what, "create") == 0) {
         deadline = now_us() + 1000000LL * number(argv[5]);
@@ -290,7 +345,11 @@ int main(int argc, char **argv)
     } else if (argc == 5 && strcmp(what, "watch") == 0) {
         watch_many(number(argv[4]));
     } else if (argc == 7 && strcmp(what, "start") == 0) {
-        start_pods(argv[4], argv[5], number(argv[6]));
+        start_pods(argv[4], argv[5], number(argv[6]), false);
+    } else if (argc == 7 && strcmp(what, "hold") == 0) {
+        start_pods(argv[4], argv[5], number(argv[6]), true);
+    } else if (argc == 5 && strcmp(what, "drop") == 0) {
+        drop_pods(number(argv[4]));
     } else if (argc == 5 && strcmp(what, "roll") == 0) {
         roll(argv[4]);
     } else {

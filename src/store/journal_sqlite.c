@@ -34,6 +34,7 @@ struct journal_sqlite {
     char *path_wal;
     sqlite3 *db;
     sqlite3_stmt *prepared[ST_COUNT];
+    uint64_t ceiling; /* as committed: it moves rarely, and its row is a page of every append */
 };
 
 static struct journal_sqlite *self(struct journal *journal)
@@ -217,6 +218,9 @@ static int write_all(struct journal_sqlite *j, const struct journal_entry *entri
             return err->code;
         }
     }
+    if (rev_ceiling <= j->ceiling) {
+        return 0;
+    }
     if (sqlite3_bind_int64(j->prepared[ST_CEILING], 1, (sqlite3_int64)rev_ceiling) != SQLITE_OK) {
         return fail(j, err);
     }
@@ -237,6 +241,7 @@ static int sqlite_append(struct journal *journal, const struct journal_entry *en
         }
         return err->code;
     }
+    j->ceiling = rev_ceiling > j->ceiling ? rev_ceiling : j->ceiling;
     return 0;
 }
 
@@ -275,7 +280,7 @@ static int sqlite_load(struct journal *journal,
     int result = load_rows(j, stmt, each, ctx, err);
     (void)sqlite3_finalize(stmt);
     if (result == 0) {
-        *ret_rev_ceiling = (uint64_t)ceiling;
+        *ret_rev_ceiling = j->ceiling = (uint64_t)ceiling;
     }
     return result;
 }
