@@ -17,6 +17,8 @@ t_has "helm test" 'Phase: +Succeeded' helm test moscow-time
 t_has "the test pod stays" 'moscow-time-test-connection +0/1 +Completed' kubectl get po
 t_has "and its log is the answer" '^[0-9]+$' kubectl logs moscow-time-test-connection
 t_has "helm upgrade --wait" 'STATUS: deployed' helm upgrade moscow-time "$chart" --set env.TITLE=Time --wait --timeout 90s
+# Helm 3.8 waits by the counts of the status alone; kubectl also asks whether they are of this change.
+t "all pods are replaced" rollout_done
 t_is "the environment is in pod 0" Time kubectl exec moscow-time-0 -- sh -c 'echo $TITLE'
 t_has "helm history" $'1 [^\n]*superseded[^\n]*Install complete *\n2 [^\n]*deployed[^\n]*Upgrade complete' helm history moscow-time
 t_has "helm rollback" 'Rollback was a success' helm rollback moscow-time 1 --wait --timeout 90s
