@@ -353,7 +353,10 @@ void node_register(struct node *node)
     if (!timer_is_running(&node->lease_timer)) {
         timer_start(node->config.loop, &node->lease_timer, 0, lease_due, node);
     }
-    if (write_object(node, VERB_CREATE, KIND_NODE, "", S(""), &v, registered) < 0) {
+    int r = write_object(node, VERB_CREATE, KIND_NODE, "", S(""), &v, registered);
+    if (r == ERR_EXISTS) { /* refused at once: registered by an earlier brain */
+        status_due(node);
+    } else if (r < 0) {
         timer_start(node->config.loop, &node->status_timer, USEC_PER_SEC, register_again, node);
     }
     arena_free(arena);
