@@ -214,6 +214,11 @@ static void container_exited(void *ctx, const struct container_fact *fact)
     if (!split_id(fact->id, &uid, &name, &attempt)) {
         return;
     }
+    /* What was found may end before its pod is known: the pod takes over the fact from here. */
+    struct container_fact *found = map_find(&node->found, fact->id);
+    if (found) {
+        *found = *fact;
+    }
     struct pod *pod = map_find(&node->pods, uid);
     for (size_t i = 0; pod && i < pod->facts.slots_count; i++) {
         const struct slot *slot = &pod->facts.slots[i];

@@ -37,7 +37,7 @@ static struct str template_json(struct arena *arena, const struct plan *p)
                      "{\"metadata\":{\"labels\":{\"app\":\"%s\"}},\"spec\":{"
                      "\"terminationGracePeriodSeconds\":%d,\"containers\":[{\"name\":\"main\","
                      "\"image\":\"" STR_FMT "\",\"readinessProbe\":{\"exec\":{\"command\":["
-                     "\"ready\"]},\"periodSeconds\":2}}]}}",
+                     "\"ready\"]},\"periodSeconds\":5}}]}}",
                      p->name, p->grace, STR_ARG(image(arena, p)));
 }
 

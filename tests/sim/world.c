@@ -388,7 +388,7 @@ static void phase2(struct sim *sim)
             user_heal(sim, /*is_first=*/false);
             healed = now;
         }
-        if (now - looked > USEC_PER_SEC || rest_since >= 0) {
+        if (now - looked > USEC_PER_SEC) {
             bool is_rest = check_rest(sim, &why);
             rest_since = is_rest ? (rest_since < 0 ? now : rest_since) : -1;
             looked = now;

@@ -252,3 +252,24 @@ TEST(pod_status_is_stable)
     EXPECT(val_eq(&first, &second));
     done(&f);
 }
+
+/* Found by the simulation: the worker spun from the end of the grace to the container's exit. */
+TEST(pod_decide_does_not_wake_for_a_grace_that_is_over)
+{
+    struct fixture f;
+    struct plan plan;
+    make(&f, POD("Always", "", AB), "R R");
+    f.facts.is_gone = true;
+    for (size_t i = 0; i < f.facts.slots_count; i++) {
+        f.slots[i].is_stopping = true;
+        f.slots[i].stop_at = f.facts.now + USEC_PER_SEC;
+    }
+    pod_decide(&f.facts, f.arena, &plan);
+    EXPECT_INT(0, plan.count);
+    EXPECT_INT(f.facts.now + USEC_PER_SEC, plan.wake_at);
+    f.facts.now += USEC_PER_SEC;
+    pod_decide(&f.facts, f.arena, &plan);
+    EXPECT_INT(0, plan.count);
+    EXPECT_INT(0, plan.wake_at);
+    done(&f);
+}
