@@ -86,6 +86,7 @@ struct brain {
     struct io *signals;
     int signal_fd;
     bool is_ready;
+    bool is_stopping; /* SIGTERM came, ready or not */
     char node_address[IP4_TEXT_MAX];
     char api_address[64];
     const char *notes[NOTES_MAX + 1];
@@ -454,8 +455,9 @@ static void on_signal(void *ctx, int events)
     struct signalfd_siginfo info;
     (void)events;
     while (read(b->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGTERM && b->is_ready) {
+        if (info.ssi_signo == SIGTERM && !b->is_stopping) {
             log_info("stopping");
+            b->is_stopping = true;
             b->is_ready = false;
             node_shutdown(b->node, SHUTDOWN_LIMIT, on_stopped, b);
         }
@@ -500,7 +502,7 @@ static int unmap_code(struct dl_phdr_info *info, size_t size, void *ctx)
 static void check_ready(void *ctx)
 {
     struct brain *b = ctx;
-    if (b->progress_fd < 0 ||
+    if (b->progress_fd < 0 || b->is_stopping ||
         b->client->ops->get(b->client, KIND_SERVICE_ACCOUNT, S("default"), S("default")) == NULL ||
         b->client->ops->get(b->client, KIND_CONFIG_MAP, S("default"), S("kube-root-ca.crt")) ==
             NULL ||

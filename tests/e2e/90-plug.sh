@@ -15,7 +15,7 @@ ours() { pgrep -af "$data" | grep -v pgrep || true; }
 host_state >"$work/before"
 story_up
 brain() { pgrep -f "coracle-brain.*$data"; }
-load='n=0; while [ ! -e /tmp/stop ]; do wget -q -O /dev/null http://$MOSCOW_TIME_SERVICE_HOST:5000/ && n=$((n + 1)) || echo lost >>/tmp/lost; echo $n >/tmp/done.new; mv /tmp/done.new /tmp/done; done; sleep 1000'
+load='trap exit TERM; n=0; while [ ! -e /tmp/stop ]; do wget -q -O /dev/null http://$MOSCOW_TIME_SERVICE_HOST:5000/ && n=$((n + 1)) || echo lost >>/tmp/lost; echo $n >/tmp/done.new; mv /tmp/done.new /tmp/done; done'
 t "a pod sends requests without end" kubectl run load --image=busybox --image-pull-policy=IfNotPresent --restart=Never --grace-period=1 -- sh -c "$load"
 t "it runs" kubectl wait --for=condition=Ready pod/load --timeout=30s
 sent() { kubectl exec load -- cat /tmp/done; }
