@@ -5,6 +5,8 @@
 #include "controllers/endpoint.h"
 #include "controllers/meta.h"
 
+#include <stdlib.h>
+
 #define LABEL_MANAGER  S("endpoints.kubernetes.io/managed-by")
 #define LABEL_HEADLESS S("service.kubernetes.io/headless")
 #define OVER_CAPACITY  S("endpoints.kubernetes.io/over-capacity")
@@ -57,6 +59,15 @@ static struct val build_subset(struct arena *arena, struct endpoint *list, size_
     return subset;
 }
 
+/* Upstream's order within a subset: the addresses as text. */
+static int by_ip(const void *a, const void *b)
+{
+    const struct endpoint *x = a;
+    const struct endpoint *y = b;
+    int order = str_cmp(x->ip, y->ip);
+    return order != 0 ? order : str_cmp(x->name, y->name);
+}
+
 /* Terminating pods are left out unless all are published; *ret_is_over: some did not fit. */
 static struct val build_subsets(const struct view *view, struct arena *arena,
                                 const struct val *service, bool *ret_is_over)
@@ -66,6 +77,7 @@ static struct val build_subsets(const struct view *view, struct arena *arena,
     size_t count;
     struct endpoint *list = service_endpoints(view, arena, service, is_v6, &count);
     size_t kept = 0;
+    qsort(list, count, sizeof *list, by_ip);
     *ret_is_over = false;
     for (size_t i = 0; i < count; i++) {
         if (list[i].is_terminating && !is_published) {
