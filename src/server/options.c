@@ -345,6 +345,30 @@ static bool check_body_type(struct job *job, enum body_type type, struct status 
                job, "application/json, application/yaml, application/vnd.kubernetes.protobuf", ret);
 }
 
+/* The text of a body that is no document: what was wanted, why not, and how the body begins. */
+static struct status undecodable(struct job *job, struct str why)
+{
+    enum { SHOWN_BYTES = 30 };
+    struct str body = job->http->body;
+    auto_buf struct buf shown;
+    buf_init(&shown, HEADER_BYTES_MAX);
+    if (body.n == 0) {
+        (void)buf_add(&shown, S("<empty>"));
+    } else if (body.p[0] == '{') {
+        (void)buf_add(&shown, str_sub(body, 0, SHOWN_BYTES));
+    } else {
+        for (size_t i = 0; i < body.n && i < SHOWN_BYTES; i++) {
+            (void)buf_addf(&shown, "%02x", (unsigned char)body.p[i]);
+        }
+    }
+    return status_bad_request(
+        job->arena, arena_fmt(job->arena,
+                              "the object provided is unrecognized (must be of type " STR_FMT
+                              "): " STR_FMT " (" STR_FMT "%s)",
+                              STR_ARG(job->kind->name), STR_ARG(why), STR_ARG(buf_str(&shown)),
+                              body.n > SHOWN_BYTES ? " ..." : ""));
+}
+
 bool read_body(struct job *job, struct status *ret)
 {
     struct err err = {0};
@@ -361,7 +385,9 @@ bool read_body(struct job *job, struct status *ret)
     }
     struct val *body = arena_alloc(job->arena, sizeof *body);
     if (decode(job, type, body, &err) < 0) {
-        *ret = status_bad_request(job->arena, arena_dup(job->arena, str_of(err.msg)));
+        struct str why = arena_dup(job->arena, str_of(err.msg));
+        *ret = is_delete || job->verb == VERB_PATCH ? status_bad_request(job->arena, why)
+                                                    : undecodable(job, why);
         return false;
     }
     if (is_delete) {
