@@ -140,8 +140,18 @@ static int check_options(const struct api_req *req, struct status *ret_status)
     return -1;
 }
 
+/* Kinds that upstream would rather not serve any more say so in each answer. */
+static void warn_deprecated(struct api_req *req)
+{
+    if (req->kind == kind_of(KIND_ENDPOINTS)) {
+        req_warn(req, S("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 "
+                        "EndpointSlice"));
+    }
+}
+
 void api_do(struct api *api, struct api_req *req)
 {
+    warn_deprecated(req);
     const struct handler *handler = find_handler(api, req);
     if (handler != NULL) {
         handler->fn(handler->ctx, api, req);

@@ -7,18 +7,20 @@
 #include "api/event_form.h"
 #include "api/managed.h"
 #include "api/meta.h"
+#include "base/limits.h"
 
-struct first_unknown {
-    struct arena *arena;
-    struct str path;
+/* Fields that no type declares: one stands alone, several in lines under "errors:". */
+struct undeclared {
+    struct buf lines;
+    size_t count;
 };
 
-static void keep_first(void *ctx, struct str path)
+static void keep_undeclared(void *ctx, struct str path)
 {
-    struct first_unknown *first = ctx;
-    if (first->path.n == 0) {
-        first->path = arena_dup(first->arena, path);
-    }
+    struct undeclared *all = ctx;
+    all->count++;
+    (void)buf_addf(&all->lines, "%s." STR_FMT ": field not declared in schema",
+                   all->count == 1 ? "" : "\n  ", STR_ARG(path));
 }
 
 static int untyped(struct write *write, struct str why)
@@ -81,13 +83,18 @@ static int read_intent(struct write *write, const struct val *body, struct val *
     }
     *ret = val_copy(arena, body);
     struct err err = {0};
-    struct first_unknown first = {.arena = arena};
-    if (schema_decode(kind_type(write->kind), arena, ret, keep_first, &first, &err) < 0) {
+    struct undeclared all = {0};
+    buf_init(&all.lines, BODY_BYTES_MAX);
+    int rc = schema_decode(kind_type(write->kind), arena, ret, keep_undeclared, &all, &err);
+    struct str lines = arena_dup(arena, buf_str(&all.lines));
+    buf_done(&all.lines);
+    if (rc < 0) {
         return untyped(write, str_of(err.msg));
     }
-    if (first.path.n != 0) {
-        return untyped(write, arena_fmt(arena, "." STR_FMT ": field not declared in schema",
-                                        STR_ARG(first.path)));
+    if (all.count > 0) {
+        return untyped(write, all.count == 1
+                                  ? lines
+                                  : arena_fmt(arena, "errors:\n  " STR_FMT, STR_ARG(lines)));
     }
     bool has_status = kind_subresource(write->kind, S("status")) != NULL;
     if (write->subresource.n == 0 && has_status) {

@@ -4,6 +4,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
+#include <stdlib.h>
+
 enum { PORT_NAME_MAX = 15, PORT_NUMBER_MAX = 65535 };
 
 #define QUALIFIED_TEXT                                                                             \
@@ -212,6 +214,23 @@ void check_not_negative(const struct val *v, struct str path, struct causes *cau
     }
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Upstream names the values of most enumerations from a sorted set; restartPolicy's from a list. */
+static const struct str *sorted_values(struct arena *arena, const struct schema_field *f)
+{
+    if (str_eq(f->name, S("restartPolicy"))) {
+        return f->values;
+    }
+    struct str *values = arena_alloc(arena, f->values_count * sizeof(*values));
+    memcpy(values, f->values, f->values_count * sizeof(*values));
+    qsort(values, f->values_count, sizeof(*values), by_text);
+    return values;
+}
+
 static void check_enum(const struct schema_field *f, const struct val *v, struct str path,
                        struct causes *causes)
 {
@@ -222,7 +241,7 @@ static void check_enum(const struct schema_field *f, const struct val *v, struct
         }
     }
     if (val_is(v, VAL_STR) && text.n > 0) {
-        cause_add_unsupported(causes, path, v, f->values, f->values_count);
+        cause_add_unsupported(causes, path, v, sorted_values(causes->arena, f), f->values_count);
     }
 }
 

@@ -77,8 +77,34 @@ static struct str default_class(struct admission *a)
     return val_text_at(best, "metadata.name");
 }
 
+/* A bound claim may only ask for more where its class lets volumes grow. */
+static void admit_resize(struct admission *a, const struct val *obj)
+{
+    struct str name = val_text_at(obj, "spec.storageClassName");
+    struct quantity now;
+    struct quantity before;
+    struct err err;
+    if (quantity_parse(val_text_at(obj, "spec.resources.requests.storage"), &now, &err) < 0 ||
+        quantity_parse(val_text_at(a->old, "spec.resources.requests.storage"), &before, &err) < 0 ||
+        now.nano <= before.nano || !str_eq(val_text_at(a->old, "status.phase"), S("Bound")) ||
+        a->subresource.n != 0) {
+        return;
+    }
+    const struct val *class =
+        name.n == 0 ? NULL : api_peek(a->api, kind_of(KIND_STORAGE_CLASS), S(""), name);
+    if (!val_true_at(class, "allowVolumeExpansion")) {
+        *a->denied = status_forbidden(
+            a->arena, a->kind, val_text_at(obj, "metadata.name"),
+            S("only dynamically provisioned pvc can be resized and the storageclass that "
+              "provisions the pvc must support resize"));
+    }
+}
+
 static void claim_admit(struct admission *a, struct val *obj)
 {
+    if (a->old != NULL) {
+        admit_resize(a, obj);
+    }
     struct val *spec = val_need_map(a->arena, obj, S("spec"));
     const struct val *annotations = val_path(obj, "metadata.annotations");
     if (a->old != NULL || val_get(spec, S("storageClassName")) != NULL ||

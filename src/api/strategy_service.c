@@ -416,7 +416,10 @@ static void service_validate_update(const struct val *obj, const struct val *old
     const struct val *ip = val_path(obj, "spec.clusterIP");
     struct str before = val_text_at(old, "spec.clusterIP");
     if (!changes_external && before.n > 0 && !str_eq(val_text(ip), before)) {
-        cause_add(causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), val_path(obj, "spec.clusterIPs"),
+        /* A client that names only clusterIP means the list too. */
+        struct val shown = val_list();
+        (void)val_push(causes->arena, &shown, ip == NULL ? val_str(S("")) : *ip);
+        cause_add(causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), &shown,
                   S("may not change once set"));
     }
 }

@@ -224,7 +224,7 @@ static void config_map_validate(const struct val *obj, struct causes *causes)
         }
     }
     if (bytes > DATA_BYTES_MAX) {
-        cause_add(causes, CAUSE_TOO_LONG, S(""), NULL, S("may not be more than 1048576 bytes"));
+        cause_add(causes, CAUSE_TOO_LONG, S("[]"), NULL, S("may not be more than 1048576 bytes"));
     }
 }
 

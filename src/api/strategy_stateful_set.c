@@ -207,6 +207,8 @@ static void check_selector(const struct val *spec, struct causes *causes)
     const struct val *labels = val_path(spec, "template.metadata.labels");
     if (selector == NULL) {
         cause_add(causes, CAUSE_REQUIRED, S("spec.selector"), NULL, S(""));
+        cause_add(causes, CAUSE_INVALID, S("spec.template.metadata.labels"), labels,
+                  S("`selector` does not match template `labels`"));
         return;
     }
     check_label_selector(selector, S("spec.selector"), causes);

@@ -7,6 +7,7 @@
 #include "api/event_form.h"
 #include "api/managed.h"
 #include "api/meta.h"
+#include "api/patch_refusal.h"
 #include "base/limits.h"
 
 struct write *write_new(struct api *api, struct api_req *req)
@@ -105,6 +106,26 @@ static int decode_failed(struct write *write, struct str got_kind, struct str wh
                                      STR_ARG(write->kind->name), STR_ARG(why))));
 }
 
+static int patched(struct write *write);
+
+/* The typed form of write->obj can't be had: why, in the words of the verb. */
+static int untyped(struct write *write, struct str why)
+{
+    const struct api_req *req = write->req;
+    if (req->verb != VERB_PATCH) {
+        return decode_failed(write, write->kind->name, why);
+    }
+    /* Decoding has changed obj in place: the patch is made once more to be shown. */
+    const struct val *patch = req->patch_body != NULL ? req->patch_body : req->body;
+    if (req->patch != PATCH_STRATEGIC) {
+        if (patched(write) < 0) {
+            return -1;
+        }
+        patch = &write->obj;
+    }
+    return write_fail(write, patch_refusal(write->arena, req->patch, patch, why));
+}
+
 static int check_type(struct write *write, const struct val *body)
 {
     struct arena *arena = write->arena;
@@ -151,12 +172,11 @@ static int decode_obj(struct write *write)
     int rc = schema_decode(kind_type(write->kind), write->arena, &write->obj,
                            is_told ? tell_unknown : NULL, &unknowns, &err);
     if (rc < 0) {
-        rc = err.code == ERR_SYNTAX ? decode_failed(write, write->kind->name, str_of(err.msg))
+        rc = err.code == ERR_SYNTAX ? untyped(write, arena_dup(write->arena, str_of(err.msg)))
                                     : write_fail_err(write, &err);
     } else if (unknowns.text.n != 0) {
-        rc = decode_failed(write, write->kind->name,
-                           arena_fmt(write->arena, "strict decoding error: " STR_FMT,
-                                     STR_ARG(buf_str(&unknowns.text))));
+        rc = untyped(write, arena_fmt(write->arena, "strict decoding error: " STR_FMT,
+                                      STR_ARG(buf_str(&unknowns.text))));
     }
     buf_done(&unknowns.text);
     if (rc == 0) {

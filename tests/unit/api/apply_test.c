@@ -146,6 +146,9 @@ TEST(apply_refuses_what_it_cannot_type)
         {"m", "{'apiVersion':'v1','kind':'ConfigMap','bogus':{'x':1}}",                 500,
          "failed to create typed patch object (default/a; v1, Kind=ConfigMap): .bogus: field not "
          "declared in schema"                                                                    },
+        {"m", "{'apiVersion':'v1','kind':'ConfigMap','bogus':1,'metadata':{'x':1}}",    500,
+         "failed to create typed patch object (default/a; v1, Kind=ConfigMap): errors:\n  .bogus: "
+         "field not declared in schema\n  .metadata.x: field not declared in schema"             },
         {"m", "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'uid':'u'}}",          409,
          "Operation cannot be fulfilled on configmaps \"a\": uid mismatch: the provided object "
          "specified uid u, and no existing object was found"                                     },

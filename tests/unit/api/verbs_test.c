@@ -219,6 +219,74 @@ TEST(patches_of_all_types)
     bench_close(&b);
 }
 
+TEST(patches_that_make_no_object_are_refused_as_upstream_does)
+{
+    static const struct {
+        enum api_patch type;
+        int fields; /* ASK_… */
+        const char *body;
+        const char *message;
+    } rows[] = {
+        {PATCH_STRATEGIC, ASK_STRICT, "{'data':{'k':5,'a':[true,null]}}",
+         " \"\" is invalid: patch: Invalid value: \"map[data:map[a:[true <nil>] k:5]]\": json: "
+         "cannot unmarshal array into Go struct field ConfigMap.data of type string"},
+        {PATCH_STRATEGIC, ASK_STRICT, "{'dato':{'k':'x'}}",
+         " \"\" is invalid: patch: Invalid value: \"map[dato:map[k:x]]\": strict decoding error: "
+         "unknown field \"dato\""                                                   },
+        {PATCH_MERGE,     ASK_IGNORE, "{'metadata':null,'data':{'k':5}}",
+         " \"\" is invalid: patch: Invalid value: "
+         "\"{\\\"apiVersion\\\":\\\"v1\\\",\\\"data\\\":{\\\"k\\\":5},\\\"kind\\\":"
+         "\\\"ConfigMap\\\"}\": json: cannot unmarshal number into Go struct field "
+         "ConfigMap.data of type string"                                            },
+    };
+    struct api_bench b;
+    bench_open(&b);
+    (void)create(&b, KIND_CONFIG_MAP, "{'metadata':{'name':'a'},'data':{'k':'v'}}");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct answer got = ask(&b, (struct ask){.verb = VERB_PATCH,
+                                                 .patch = rows[i].type,
+                                                 .kind = KIND_CONFIG_MAP,
+                                                 .ns = "default",
+                                                 .name = "a",
+                                                 .fields = rows[i].fields,
+                                                 .body = rows[i].body});
+        EXPECT_INT(422, got.code);
+        EXPECT_STR(rows[i].message, got.message);
+    }
+    bench_close(&b);
+}
+
+TEST(claims_grow_where_their_class_lets_them)
+{
+    struct api_bench b;
+    bench_open(&b);
+    (void)create(&b, KIND_STORAGE_CLASS, "{'metadata':{'name':'c'},'provisioner':'x'}");
+    (void)create(&b, KIND_PVC,
+                 "{'metadata':{'name':'d'},'spec':{'storageClassName':'c','accessModes':"
+                 "['ReadWriteOnce'],'resources':{'requests':{'storage':'1Mi'}}}}");
+    struct ask patch = {.verb = VERB_PATCH,
+                        .patch = PATCH_MERGE,
+                        .kind = KIND_PVC,
+                        .ns = "default",
+                        .name = "d",
+                        .sub = "status",
+                        .body = "{'status':{'phase':'Bound'}}"};
+    EXPECT_INT(200, ask(&b, patch).code);
+    patch.sub = NULL;
+    patch.body = "{'spec':{'resources':{'requests':{'storage':'2Mi'}}}}";
+    struct answer got = ask(&b, patch);
+    EXPECT_STR("persistentvolumeclaims \"d\" is forbidden: only dynamically provisioned pvc can be "
+               "resized and the storageclass that provisions the pvc must support resize",
+               got.message);
+    (void)ask(&b, (struct ask){.verb = VERB_PATCH,
+                               .patch = PATCH_MERGE,
+                               .kind = KIND_STORAGE_CLASS,
+                               .name = "c",
+                               .body = "{'allowVolumeExpansion':true}"});
+    EXPECT_INT(200, ask(&b, patch).code);
+    bench_close(&b);
+}
+
 TEST(deletes_wait_for_finalizers)
 {
     struct api_bench b;
