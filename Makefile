@@ -71,12 +71,12 @@ endef
 $(foreach room,$(ROOMS),$(eval $(call unit_program,$(room))))
 
 .PHONY: unit check format tidy clean deps test demo
-# make unit [ROOM=data]: builds and runs the unit tests with the sanitizers on.
+# make unit [ROOM=data]: builds and runs the unit tests with the sanitizers on; without a room, the corpora too.
 unit:
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan $(if $(ROOM),build/asan/tests/$(ROOM)_test,unit-programs)
-	$(Q)tools/run-tests $(if $(ROOM),build/asan/tests/$(ROOM)_test,$(ROOMS:%=build/asan/tests/%_test))
+	$(Q)tools/run-tests $(if $(ROOM),build/asan/tests/$(ROOM)_test,$(ROOMS:%=build/asan/tests/%_test) $(FUZZ_NAMES:%=build/asan/tests/%_corpus))
 .PHONY: unit-programs
-unit-programs: $(TESTS)
+unit-programs: $(TESTS) $(CORPUS_TESTS)
 check:
 	$(Q)tools/check-layers && tools/check-house && tools/check-format
 format:
