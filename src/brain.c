@@ -358,9 +358,9 @@ static int listen_inside(struct brain *b, struct err *err)
 
 static int open_server(struct brain *b, struct arena *arena, struct err *err)
 {
-    struct str cert;
-    struct str key;
-    struct str ca;
+    struct str cert = {0};
+    struct str key = {0};
+    struct str ca = {0};
     if (read_pem(b, arena, "pki/server.crt", &cert, err) < 0 ||
         read_pem(b, arena, "pki/server.key", &key, err) < 0 ||
         read_pem(b, arena, "pki/ca.crt", &ca, err) < 0) {

@@ -143,10 +143,7 @@ bool typed_elements(struct arena *arena, struct typed list, const struct val *v,
 
 static struct str field_element(struct arena *arena, struct str name)
 {
-    char *p = arena_alloc(arena, name.n + 2);
-    memcpy(p, "f:", 2);
-    memcpy(p + 2, name.n == 0 ? "" : name.p, name.n);
-    return (struct str){p, name.n + 2};
+    return arena_fmt(arena, "f:" STR_FMT, STR_ARG(name));
 }
 
 /* Whether v is owned as one: atoms, empty containers, lists that can't be told apart. */

@@ -67,13 +67,13 @@ enum {
         .short_names = SHORTS(shorts_),                                                            \
         .short_names_count = COUNT(SHORTS(shorts_)),                                               \
         .category = LIT(category_),                                                                \
-        .flags = flags_,                                                                           \
-        .verbs = verbs_,                                                                           \
+        .flags = (flags_),                                                                         \
+        .verbs = (verbs_),                                                                         \
         .subresources = SUBS(subresources_),                                                       \
         .subresources_count = COUNT(SUBS(subresources_)),                                          \
         .type_name = LIT(type_),                                                                   \
-        .strategy = strategy_,                                                                     \
-        .columns = columns_,                                                                       \
+        .strategy = (strategy_),                                                                   \
+        .columns = (columns_),                                                                     \
         .storage = LIT(storage_),                                                                  \
     },
 

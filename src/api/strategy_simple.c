@@ -437,7 +437,7 @@ static void check_budget_value(const struct val *v, struct str path, struct caus
         cause_add(causes, CAUSE_INVALID, path, v,
                   S("a valid percent string must be a numeric string followed by an ending '%' "
                     "(e.g. '1%', '93%', regex used for validation is '[0-9]+%')"));
-    } else if (val_is(v, VAL_INT) && v->i < 0) {
+    } else if (val_number(v, 0) < 0) {
         cause_add(causes, CAUSE_INVALID, path, v, S("must be greater than or equal to 0"));
     }
 }

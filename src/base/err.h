@@ -63,9 +63,9 @@ int err_errno(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #ifdef __clang_analyzer__
 /* The analyzer reads a file at a time: here it learns that a failure is never 0. */
-#define err_set(...)   ((void)err_set(__VA_ARGS__), (int)ERR_INTERNAL)
-#define err_wrap(...)  ((void)err_wrap(__VA_ARGS__), (int)ERR_INTERNAL)
-#define err_errno(...) ((void)err_errno(__VA_ARGS__), (int)ERR_IO)
+#define err_set(err, ...)   ((void)err_set(err, __VA_ARGS__), (err)->code = ERR_INTERNAL)
+#define err_wrap(err, ...)  ((void)err_wrap(err, __VA_ARGS__), (err)->code = ERR_INTERNAL)
+#define err_errno(err, ...) ((void)err_errno(err, __VA_ARGS__), (err)->code = ERR_IO)
 #endif
 
 /* "NOT_FOUND" for ERR_NOT_FOUND; static. */

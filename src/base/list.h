@@ -41,6 +41,19 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* Unlinks the first node and returns it; NULL when the list is empty. */
+static inline struct list *list_take(struct list *head)
+{
+    struct list *first = head->next;
+    if (first == head) {
+        return NULL;
+    }
+    head->next = first->next;
+    first->next->prev = head;
+    list_init(first);
+    return first;
+}
+
 /* Walks the list; `next` keeps the walk safe when `it` is removed. Both are struct list *. */
 #define list_foreach(it, next_, head)                                                              \
     for (it = (head)->next, next_ = it->next; it != (head); it = next_, next_ = it->next)

@@ -93,7 +93,7 @@ static int read_offset(struct str text, size_t *at, usec *ret)
         read_digits(text, at, 2, &minutes) < 0 || hours > 23 || minutes > 59) {
         return ERR_INVALID;
     }
-    *ret = sign * (hours * 60 + minutes) * USEC_PER_MINUTE;
+    *ret = sign * (hours * USEC_PER_HOUR + minutes * USEC_PER_MINUTE);
     return 0;
 }
 

@@ -207,7 +207,7 @@ static int parse(struct cli *cli, const struct command *command, int argc, char 
             args[cli->args_count++] = argument;
             continue;
         }
-        struct str value;
+        struct str value = {0};
         int row = str_eq(argument, S("-h")) ? (int)ARRAY_LEN(options) - 1
                                             : option_find(command, argument, &value);
         if (row < 0) {

@@ -41,9 +41,9 @@ int kubeconfig_make(struct cli *cli, struct str server, struct val *ret, struct 
 {
     struct arena *a = cli->arena;
     struct str name = cluster_context(cli);
-    struct str ca;
-    struct str cert;
-    struct str key;
+    struct str ca = {0};
+    struct str cert = {0};
+    struct str key = {0};
     if (read_base64(cli, "ca.crt", &ca, err) < 0 || read_base64(cli, "admin.crt", &cert, err) < 0 ||
         read_base64(cli, "admin.key", &key, err) < 0) {
         return err->code;

@@ -156,10 +156,9 @@ static void tell(struct local_write *write)
 static void tell_all(void *ctx)
 {
     struct local *local = ctx;
-    while (!list_empty(&local->answers)) {
-        struct local_write *write = container_of(local->answers.next, struct local_write, node);
-        list_remove(&write->node);
-        tell(write);
+    for (struct list *node = list_take(&local->answers); node != NULL;
+         node = list_take(&local->answers)) {
+        tell(container_of(node, struct local_write, node));
     }
 }
 

@@ -132,11 +132,10 @@ static void judge(const struct view *view, const struct kind *kind, const struct
         return;
     }
     struct action *action = actions_delete(out, kind, obj);
-    if (waiting > 0 && count_blocking(view, meta_uid(obj)) > 0) {
-        action->propagation = S("Foreground");
-    } else if (has_finalizer(obj, FINALIZER_ORPHAN)) {
+    bool is_waited_for = waiting > 0 && count_blocking(view, meta_uid(obj)) > 0;
+    if (!is_waited_for && has_finalizer(obj, FINALIZER_ORPHAN)) {
         action->propagation = S("Orphan");
-    } else if (has_finalizer(obj, FINALIZER_FOREGROUND)) {
+    } else if (is_waited_for || has_finalizer(obj, FINALIZER_FOREGROUND)) {
         action->propagation = S("Foreground");
     } else {
         action->propagation = S("Background");

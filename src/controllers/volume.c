@@ -9,6 +9,7 @@
 #include "controllers/volume.h"
 
 #include "api/kind.h"
+#include "base/mem.h"
 #include "controllers/meta.h"
 #include "data/quantity.h"
 
@@ -397,11 +398,8 @@ static void enqueue(const struct view *view, const struct kind *kind, const stru
         } else if (made.n > 0 &&
                    view->get(view->ctx, KIND_PVC, meta_ns(obj), meta_name(obj)) == NULL) {
             /* A claim that ended while its volume was being made. */
-            char name[64];
-            memcpy(name, "pvc-", 4);
-            size_t n = made.n < sizeof name - 4 ? made.n : sizeof name - 4;
-            memcpy(name + 4, made.p, n);
-            add(ctx, S(""), (struct str){name, n + 4});
+            auto_free char *name = xasprintf("pvc-" STR_FMT, STR_ARG(made));
+            add(ctx, S(""), str_of(name));
         }
         return;
     }

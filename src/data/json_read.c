@@ -517,7 +517,7 @@ static int read_value(struct reader *r, struct val *ret)
     skip_blanks(r);
     char c = r->at < r->end ? *r->at : '\0';
     if (c == '"') {
-        struct str s;
+        struct str s = {0};
         int result = read_string(r, &s);
         if (result == 0) {
             *ret = val_str(s);

@@ -131,7 +131,7 @@ static void write_double(struct buf *out, double d)
     shortest_digits(fabs(d), text);
     char *e = strchr(text, 'e');
     int exponent = (int)strtol(e + 1, NULL, 10);
-    char digits[DOUBLE_TEXT_MAX];
+    char digits[DOUBLE_TEXT_MAX] = "";
     int n = 0;
     for (const char *p = text; p < e; p++) {
         if (*p != '.') {

@@ -12,7 +12,7 @@ enum { COPY_NODE_BYTES = 16 };
 
 struct patcher {
     struct arena *arena;
-    struct val root;
+    struct val *root;
     size_t copied_bytes; /* that `copy` operations added */
     struct err *err;
 };
@@ -74,7 +74,7 @@ static bool place_find(struct patcher *p, struct str pointer, struct place *ret)
         return false;
     }
     struct str rest = str_sub(pointer, 1, pointer.n);
-    struct val *at = &p->root;
+    struct val *at = p->root;
     for (;;) {
         struct str step = unescape(p->arena, str_cut(&rest, '/'));
         if (at->type != VAL_MAP && at->type != VAL_LIST) {
@@ -93,7 +93,7 @@ static bool place_find(struct patcher *p, struct str pointer, struct place *ret)
 
 static struct val *place_get(struct patcher *p, struct place at)
 {
-    return at.parent == NULL ? &p->root : child_of(at.parent, at.key);
+    return at.parent == NULL ? p->root : child_of(at.parent, at.key);
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
@@ -139,7 +139,7 @@ static int put(struct patcher *p, const char *op, struct str path, struct val v)
                        STR_ARG(path), DOC_DEPTH_MAX);
     }
     if (at.parent == NULL) {
-        p->root = v;
+        *p->root = v;
         return 0;
     }
     if (at.parent->type == VAL_MAP) {
@@ -164,7 +164,7 @@ static int take_away(struct patcher *p, const char *op, struct str path)
                        op, STR_ARG(path));
     }
     if (at.parent == NULL) {
-        p->root = val_null();
+        *p->root = val_null();
         return 0;
     }
     if (at.parent->type == VAL_LIST) {
@@ -344,7 +344,8 @@ int patch_json(struct arena *arena, const struct val *doc, const struct val *pat
             return err_set(err, ERR_SYNTAX, "operation %u of the JSON patch is not a map", i);
         }
     }
-    struct patcher p = {.arena = arena, .root = val_copy(arena, doc), .err = err};
+    struct val root = val_copy(arena, doc);
+    struct patcher p = {.arena = arena, .root = &root, .err = err};
     for (uint32_t i = 0; i < patch->n; i++) {
         if (perform(&p, &patch->items[i]) < 0) {
             return err->code;
@@ -353,6 +354,6 @@ int patch_json(struct arena *arena, const struct val *doc, const struct val *pat
             return err_set(err, ERR_LIMIT, "the JSON patch takes too much memory");
         }
     }
-    *ret = p.root;
+    *ret = root;
     return 0;
 }

@@ -35,10 +35,11 @@ static int open_port(const char *request)
 {
     char protocol[8];
     char address[INET_ADDRSTRLEN];
-    unsigned port;
+    char digits[6];
+    uint64_t port;
     struct sockaddr_in sin = {.sin_family = AF_INET};
-    if (sscanf(request, "%7s %15s %u", protocol, address, &port) != 3 ||
-        port > 65535 || // NOLINT(cert-err34-c)
+    if (sscanf(request, "%7s %15s %5s", protocol, address, digits) != 3 ||
+        str_to_u64(str_of(digits), &port) < 0 || port > UINT16_MAX ||
         inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
         errno = EINVAL;
         return -1;

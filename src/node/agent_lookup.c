@@ -53,7 +53,7 @@ static int pick_slot(const struct pod *pod, struct str name, const struct slot *
         return err_set(err, ERR_INVALID, "container " STR_FMT " is not valid for pod %s",
                        STR_ARG(name), pod->name);
     }
-    if (mains != 1 || pod->facts.slots_count != 1) {
+    if (only == NULL || mains != 1 || pod->facts.slots_count != 1) {
         return no_container(pod, err);
     }
     *ret = only;

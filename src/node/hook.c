@@ -106,7 +106,7 @@ void hook_run(struct pod *pod, size_t index, const struct val *handler, usec lim
     if (command) {
         struct runtime *runtime = pod->node->config.runtime;
         struct arena *arena = arena_new(1 << 16);
-        usec timeout = limit > 0 ? limit : 24 * 3600 * USEC_PER_SEC;
+        usec timeout = limit > 0 ? limit : USEC_PER_DAY;
         runtime->ops->exec(runtime, run_id(pod, slot, slot->cur.attempt, arena), command, timeout,
                            exec_done, hook);
         arena_free(arena);

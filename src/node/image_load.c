@@ -74,7 +74,7 @@ static int read_file(struct loading *ld, struct str path, struct str *ret, struc
 
 static int read_json(struct loading *ld, struct str path, struct val *ret, struct err *err)
 {
-    struct str text;
+    struct str text = {0};
     if (read_file(ld, path, &text, err) < 0) {
         return err->code;
     }
@@ -312,8 +312,8 @@ static int load_index(struct loading *ld, const struct val *index, struct str ou
         struct str digest = val_text_at(descriptor, "digest");
         struct str own_name = name_of(ld, descriptor);
         struct str name = own_name.n > 0 ? own_name : outer_name;
-        struct str text;
-        struct val v;
+        struct str text = {0};
+        struct val v = {0};
         if (!is_for_this_machine(descriptor)) {
             continue;
         }

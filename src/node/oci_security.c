@@ -36,8 +36,8 @@ int beneath_open(const char *root, const char *path, int flags, struct err *err)
     return fd >= 0 ? fd : err_errno(err, "open %s in %s", path, root);
 }
 
-/* Steps one component down from *fd, making it when absent. */
-static int step_down(int *fd, struct str name, bool is_file, struct err *err)
+/* Makes one component in fd when it is absent. */
+static int make_component(int fd, struct str name, bool is_file, struct err *err)
 {
     char text[256];
     if (name.n >= sizeof text) {
@@ -47,7 +47,7 @@ static int step_down(int *fd, struct str name, bool is_file, struct err *err)
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
     if (is_file) {
-        int made = openat(*fd, text, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+        int made = openat(fd, text, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (made < 0 && errno != EEXIST) {
             return err_errno(err, "create %s", text);
         }
@@ -56,7 +56,7 @@ static int step_down(int *fd, struct str name, bool is_file, struct err *err)
         }
         return 0;
     }
-    if (mkdirat(*fd, text, 0755) < 0 && errno != EEXIST) {
+    if (mkdirat(fd, text, 0755) < 0 && errno != EEXIST) {
         return err_errno(err, "mkdir %s", text);
     }
     return 0;
@@ -82,7 +82,7 @@ int beneath_make(const char *root, struct str path, bool is_file, struct err *er
         if (dir < 0) {
             return dir;
         }
-        int rc = step_down(&dir, name, is_last && is_file, err);
+        int rc = make_component(dir, name, is_last && is_file, err);
         (void)close(dir);
         if (rc < 0) {
             return rc;

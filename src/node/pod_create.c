@@ -419,6 +419,9 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
         *ret_rootfs = S("");
         return 0;
     }
+    if (image == NULL) {
+        return err_set(err, ERR_INTERNAL, "container \"%s\" has no image", slot->name);
+    }
     struct str dir = run_dir(pod, slot, op->attempt, op->arena);
     struct mount_list *mounts = arena_alloc(op->arena, sizeof *mounts);
     auto_free char *parent = xasprintf("%s/containers/%s", pod->dir, slot->name);

@@ -133,8 +133,8 @@ int resource_ref(const struct pod_source *source, const struct val *ref,
         *ret = S("0");
         return 0;
     }
-    struct quantity value;
-    struct quantity divisor;
+    struct quantity value = {0};
+    struct quantity divisor = {0};
     struct str divisor_text = val_text(val_get(ref, S("divisor")));
     int rc = quantity_parse(val_text(amount), &value, err);
     if (rc == 0) {

@@ -581,6 +581,7 @@ static void sync_pod(void *ctx)
         probes_update(pod);
         decide_and_perform(pod);
     }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the reference that was taken with the wake */
     pod_unref(pod);
 }
 

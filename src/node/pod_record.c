@@ -265,7 +265,7 @@ void pod_record_load(struct pod *pod)
 {
     auto_free char *path = xasprintf("%s/worker.json", pod->dir);
     auto_buf struct buf text;
-    struct arena *arena = arena_new(BODY_BYTES_MAX * 4);
+    struct arena *arena = arena_new((size_t)4 * BODY_BYTES_MAX);
     struct val root;
     struct err err = {0};
     buf_init(&text, BODY_BYTES_MAX);

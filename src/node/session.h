@@ -99,6 +99,6 @@ struct session *session_forward_open(struct sessions *owner, const struct sessio
                                      const struct session_events *events, void *ctx,
                                      struct err *err);
 /* The shared inotify is readable. */
-void session_log_wake(void *sessions, int events);
+void session_log_wake(void *ctx, int events);
 
 #endif

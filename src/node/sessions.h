@@ -20,7 +20,7 @@ struct sessions;
 struct sessions *sessions_open(struct loop *loop, struct runtime *runtime,
                                const struct pod_lookup *lookup, struct err *err);
 /* Ends all sessions without a word. */
-void sessions_close(struct sessions *sessions);
+void sessions_close(struct sessions *owner);
 /* The `node` argument of open is a struct sessions *. */
 const struct session_ops *sessions_ops(void);
 

@@ -38,6 +38,7 @@
       (struct archive_entry *, const char **, const void **, size_t *))
 
 struct libarchive {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): declarations */
 #define MEMBER(result, name, args) result(*name) args;
     LIBARCHIVE(MEMBER)
 #undef MEMBER

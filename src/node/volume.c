@@ -262,7 +262,8 @@ static void ask_token(struct volume_op *op, const struct val *source)
     *call = (struct token_call){op, op->tokens_count};
     op->tokens[op->tokens_count++].source = source;
     op->tokens_waiting++;
-    usec refresh = (seconds < 24 * 3600 ? seconds : 24 * 3600) * USEC_PER_SEC / 5 * 4;
+    usec lifetime = seconds * USEC_PER_SEC;
+    usec refresh = (lifetime < USEC_PER_DAY ? lifetime : USEC_PER_DAY) / 5 * 4;
     op->refresh_after =
         op->refresh_after && op->refresh_after < refresh ? op->refresh_after : refresh;
     struct client_write write = {.verb = VERB_CREATE,

@@ -218,7 +218,7 @@ static void serve_openapi_v3(struct job *job)
     headers[count++] = (struct http_header){S("ETag"), etag};
     headers[count++] = (struct http_header){S("Vary"), S("Accept")};
     if (asked.n > 0) {
-        usec year = 365 * 24 * 3600 * USEC_PER_SEC;
+        usec year = 365 * USEC_PER_DAY;
         headers[1].value = S("public, immutable");
         headers[count++] = (struct http_header){
             S("Expires"), http_date(job->arena, loop_wall(job->server->c.loop) + year)};

@@ -134,7 +134,7 @@ void reply_status(struct job *job, const struct status *status)
     auto_buf struct buf json;
     size_t count = 0;
     struct val v = status_val(job->arena, status);
-    buf_init(&json, BODY_BYTES_MAX * 2);
+    buf_init(&json, (size_t)2 * BODY_BYTES_MAX);
     (void)json_write(&json, &v);
     struct http_header *headers = reply_headers(job, S("application/json"), &count);
     if (status->retry_after_seconds > 0) {
@@ -186,13 +186,12 @@ static void render_result(struct job *job, const struct api_result *result, stru
     if (job->server != NULL) {
         options.now_wall = loop_wall(job->server->c.loop);
     }
+    bool is_told = !result->is_deleted || (job->kind->flags & KIND_DELETE_RETURNS) != 0;
     if (result->is_list) {
         (void)render_list(out, job->arena, job->kind, result, &options);
-    } else if (result->is_deleted && (job->kind->flags & KIND_DELETE_RETURNS) == 0) {
-        write_success(job, result, out);
-    } else if (result->object != NULL) {
+    } else if (is_told && result->object != NULL) {
         (void)render_object(out, job->arena, job->kind, result->object, &options);
-    } else if (result->val != NULL) {
+    } else if (is_told && result->val != NULL) {
         (void)json_write(out, result->val);
     } else {
         write_success(job, result, out);

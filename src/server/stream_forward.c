@@ -81,8 +81,8 @@ static void forward_free(struct forward *f)
 {
     struct job *job = f->job;
     struct http_exchange *x = job->x;
-    while (!list_empty(&f->lanes)) {
-        lane_free(container_of(f->lanes.next, struct lane, node));
+    for (struct list *node = list_take(&f->lanes); node != NULL; node = list_take(&f->lanes)) {
+        lane_free(container_of(node, struct lane, node));
     }
     ws_free(f->ws);
     spdy_free(f->spdy);
@@ -428,7 +428,7 @@ static void serve_tunnel(struct job *job)
     static const struct ws_events events = {on_tunnel_message, on_ws_closed};
     struct forward *f = start(job);
     f->spdy = spdy_new(&spdy_events, f, OUT_BYTES_MAX);
-    f->ws = ws_new(&events, f, BODY_BYTES_MAX, OUT_BYTES_MAX * 2);
+    f->ws = ws_new(&events, f, BODY_BYTES_MAX, (size_t)2 * OUT_BYTES_MAX);
     upgrade_ws(job, tunnel_name, on_ws_bytes, f);
 }
 

@@ -240,7 +240,7 @@ static void give_input(struct remote *r, struct str bytes, bool is_end)
 
 static void resize_line(struct remote *r, struct str line)
 {
-    struct arena *arena = arena_new(RESIZE_BYTES_MAX * 8);
+    struct arena *arena = arena_new((size_t)8 * RESIZE_BYTES_MAX);
     struct val v;
     struct err err = {0};
     if (json_read(line, arena, NULL, &v, &err) == 0) {

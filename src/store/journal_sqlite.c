@@ -269,7 +269,7 @@ static int sqlite_load(struct journal *journal,
 {
     struct journal_sqlite *j = self(journal);
     sqlite3_stmt *stmt = NULL;
-    int64_t ceiling;
+    int64_t ceiling = 0;
     if (query_int(j, "SELECT rev FROM ceiling", &ceiling, err) < 0) {
         return err->code;
     }

@@ -107,7 +107,7 @@ void http_reply(struct http_exchange *x, int code, const struct http_header *hea
     if (x->served != NULL) {
         struct conn *conn = served_conn(x->served);
         auto_buf struct buf head;
-        buf_init(&head, HEADER_BYTES_MAX * 2);
+        buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
         add_head(&head, x, code, headers, count);
         if (code != 204 && code != 304) {
             (void)buf_addf(&head, "Content-Length: %zu\r\n", body.n);
@@ -136,7 +136,7 @@ void http_stream_begin(struct http_exchange *x, int code, const struct http_head
         x->is_keep_alive = false;
     }
     auto_buf struct buf head;
-    buf_init(&head, HEADER_BYTES_MAX * 2);
+    buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
     add_head(&head, x, code, headers, count);
     (void)buf_add(&head, x->message.is_http10 ? S("Connection: close\r\n\r\n")
                                               : S("Transfer-Encoding: chunked\r\n\r\n"));
@@ -206,7 +206,7 @@ void http_upgrade(struct http_exchange *x, const struct http_header *headers, si
         return;
     }
     auto_buf struct buf head;
-    buf_init(&head, HEADER_BYTES_MAX * 2);
+    buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
     add_head(&head, x, 101, headers, count);
     (void)buf_add(&head, S("\r\n"));
     conn_add(served_conn(x->served), buf_str(&head));

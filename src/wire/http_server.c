@@ -124,7 +124,7 @@ void served_over(struct served *served, bool is_keep_alive)
     if (!served->is_feeding && served->ahead.n > 0) {
         conn_unread(served->conn, buf_str(&served->ahead));
         buf_done(&served->ahead);
-        buf_init(&served->ahead, PIPELINE_BYTES_MAX * 2);
+        buf_init(&served->ahead, (size_t)2 * PIPELINE_BYTES_MAX);
     }
 }
 
@@ -340,7 +340,7 @@ static void serve(struct http_server *server, int fd)
         return;
     }
     served->server = server;
-    buf_init(&served->ahead, PIPELINE_BYTES_MAX * 2);
+    buf_init(&served->ahead, (size_t)2 * PIPELINE_BYTES_MAX);
     list_add_tail(&server->connections, &served->node);
     server->connections_count++;
     set_timer(served, HEAD_TIMEOUT);
@@ -418,10 +418,10 @@ void http_server_free(struct http_server *server)
         io_stop(server->listeners[i].io);
         (void)close(server->listeners[i].fd);
     }
-    while (!list_empty(&server->connections)) {
-        struct served *served = container_of(server->connections.next, struct served, node);
+    for (struct list *node = list_take(&server->connections); node != NULL;
+         node = list_take(&server->connections)) {
         struct err err = {0};
-        on_closed(served, &err);
+        on_closed(container_of(node, struct served, node), &err);
     }
     free(server);
 }
