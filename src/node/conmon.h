@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/timefmt.h"
 #include "node/command.h"
 #include "node/container_record.h"
 #include "node/runtime_conmon.h"
@@ -66,6 +67,7 @@ struct op {
     char *process_file;
     char *pid_file;
     char *exec_text; /* the command, for messages */
+    char exec_span[TIME_TEXT_MAX];
 };
 
 /* A new op on rt's list. */

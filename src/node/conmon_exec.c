@@ -80,7 +80,8 @@ static void on_exec_ended(void *ctx, const struct command_result *result)
     struct op *op = ctx;
     op->command = NULL;
     if (result->is_timeout) {
-        (void)err_set(&op->err, ERR_TIMEOUT, "command timed out: %s", op->exec_text);
+        (void)err_set(&op->err, ERR_TIMEOUT, "command timed out: \"%s\" timed out after %s",
+                      op->exec_text, op->exec_span);
     } else if (access(op->pid_file, F_OK) != 0) {
         (void)runtime_conmon_exec_error(&op->err, str_trim(result->output));
     }
@@ -121,6 +122,7 @@ void conmon_exec(struct runtime *base, struct str id, const struct val *argv, us
         (void)buf_addf(&text, i == 0 ? STR_FMT : " " STR_FMT, STR_ARG(val_text(val_at(argv, i))));
     }
     op->exec_done = done;
+    span_format_go(timeout, op->exec_span);
     op->exec_text = xasprintf(STR_FMT, STR_ARG(buf_str(&text)));
     if (c == NULL || c->state != CONTAINER_RUNNING || c->is_removing) {
         (void)err_set(&op->err, ERR_NOT_FOUND, "container %s is not running", op->id);

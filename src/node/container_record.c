@@ -108,6 +108,14 @@ pid_t pid_file_read(const char *bundle, const char *name)
     return (pid_t)pid;
 }
 
+struct str cgroup_from_root(struct str dir)
+{
+    while (str_eq(str_sub(dir, 0, 4), S("/../"))) {
+        dir = str_sub(dir, 3, dir.n);
+    }
+    return dir;
+}
+
 /* The v1 memory controller's line, else the v2 line, of /proc/PID/cgroup; "" when neither counts
  * kills here. */
 static char *find_oom_file(pid_t pid)
@@ -125,6 +133,7 @@ static char *find_oom_file(pid_t pid)
         if (dir.p == NULL || dir.n < 2 || (!is_v2 && !str_eq(controllers, S("memory")))) {
             continue; /* the root cgroup is not the container's own */
         }
+        dir = cgroup_from_root(dir);
         auto_free char *file =
             is_v2 ? xasprintf("/sys/fs/cgroup" STR_FMT "/memory.events", STR_ARG(dir))
                   : xasprintf("/sys/fs/cgroup/memory" STR_FMT "/memory.oom_control", STR_ARG(dir));

@@ -61,4 +61,8 @@ bool container_was_oom(const struct container *c);
 /* Reads the file with a pid that conmon or the OCI runtime wrote; 0 when absent. */
 pid_t pid_file_read(const char *bundle, const char *name);
 
+/* A line of /proc/PID/cgroup as seen from a cgroup namespace whose mounts show the whole tree:
+ * without the leading "/.." that name the way up. */
+struct str cgroup_from_root(struct str dir);
+
 #endif

@@ -4,8 +4,7 @@
 // them off (0 = none).
 #include "base/mem.h"
 #include "node/pod.h"
-#include "node/probe.h"
-#include "wire/http.h"
+#include "node/probe_http.h"
 
 #include <stdlib.h>
 
@@ -68,10 +67,10 @@ static void run_http(struct hook *hook, size_t index, const struct val *get, use
     struct pod *pod = hook->pod;
     struct str host = val_text(val_get(get, S("host")));
     struct str path = val_text(val_get(get, S("path")));
-    uint16_t port = probe_port(pod->facts.slots[index].spec, val_get(get, S("port")));
+    uint16_t port;
     bool is_host = pod_is_host_network(pod->facts.pod);
-    if (port == 0) {
-        (void)err_set(&hook->err, ERR_INVALID, "hook has no usable port");
+    if (probe_port_find(pod->facts.slots[index].spec, val_get(get, S("port")), &port, &hook->err) <
+        0) {
         finish_after(hook, 0);
         return;
     }

@@ -113,6 +113,8 @@ void slot_event(struct pod *pod, size_t index, const char *type, const char *rea
 void pod_publish(struct pod *pod);
 /* Replaces an owned text; NULL clears. */
 void text_set(char **at, const char *text);
+/* What a container wrote as text: U+FFFD for bytes that are no UTF-8, and for NUL. */
+struct str text_clean(struct arena *arena, struct str bytes);
 
 /* --- pod_create.c, pod_stop.c --- */
 

@@ -26,6 +26,7 @@ struct slot_op {
     struct arena *arena;
     struct str image;
     struct str image_id;
+    struct run_user user;
 };
 
 static struct slot_op *op_new(struct pod *pod, size_t index, int attempt)
@@ -112,8 +113,9 @@ static void fail_create(struct pod *pod, size_t index, const char *reason, const
     pod_wake(pod);
 }
 
-static void note_run_image(const struct slot_op *op, struct run *run)
+static void note_run(const struct slot_op *op, struct run *run)
 {
+    run->user = op->user;
     run->image = op->image.n ? xstrndup(op->image.p, op->image.n) : NULL;
     run->image_id = op->image_id.n ? xstrndup(op->image_id.p, op->image_id.n) : NULL;
 }
@@ -136,7 +138,7 @@ static void fail_start(const struct slot_op *op, const char *message)
         slot->last = slot->cur;
         slot->cur = (struct run){
             .state = RUN_CREATED, .attempt = op->attempt, .sandbox = pod->facts.sandbox};
-        note_run_image(op, &slot->cur);
+        note_run(op, &slot->cur);
         if (slot->last.state == RUN_NONE) {
             slot->last = (struct run){0};
         }
@@ -144,7 +146,9 @@ static void fail_start(const struct slot_op *op, const char *message)
     slot->cur.is_start_error = true;
     text_set(&slot->cur.message, message);
     slot_exited(pod, index, &fact);
-    wait_with(slot, "RunContainerError", str_of(message));
+    if (slot_wants_restart(&pod->facts, slot, fact.exit_code)) {
+        wait_with(slot, "RunContainerError", str_of(message));
+    }
 }
 
 /* --- image --- */
@@ -360,7 +364,7 @@ static void created(void *ctx, const struct err *err)
     }
     slot->cur =
         (struct run){.state = RUN_CREATED, .attempt = op->attempt, .sandbox = pod->facts.sandbox};
-    note_run_image(op, &slot->cur);
+    note_run(op, &slot->cur);
     slot->is_pending = false;
     slot->is_post_start_done = false;
     slot->must_restart = false;
@@ -371,6 +375,23 @@ static void created(void *ctx, const struct err *err)
     pod_record_save(pod);
     pod_wake(pod);
     op_free(op);
+}
+
+/* The user that the specification names. */
+static void note_user(struct slot_op *op, const struct val *spec)
+{
+    const struct val *user = val_path(spec, "process.user");
+    const struct val *groups = val_get(user, S("additionalGids"));
+    struct run_user *ret = &op->user;
+    *ret = (struct run_user){.is_known = user != NULL, .groups_count = 1};
+    ret->uid = (uint32_t)val_number(val_get(user, S("uid")), 0);
+    ret->groups[0] = (uint32_t)val_number(val_get(user, S("gid")), 0);
+    for (size_t i = 0; i < val_count(groups) && ret->groups_count < RUN_GROUPS_MAX; i++) {
+        uint32_t group = (uint32_t)val_number(val_at(groups, i), 0);
+        if (group != ret->groups[0]) {
+            ret->groups[ret->groups_count++] = group;
+        }
+    }
 }
 
 /* Image name and id as the status shows them. */
@@ -450,7 +471,11 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
         .mounts_count = mounts->count,
         .machine = &node->machine,
     };
-    return oci_spec_build(&input, op->arena, ret, err);
+    rc = oci_spec_build(&input, op->arena, ret, err);
+    if (rc == 0) {
+        note_user(op, ret);
+    }
+    return rc;
 }
 
 void slot_create(struct pod *pod, size_t index)

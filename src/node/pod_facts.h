@@ -14,6 +14,16 @@ enum run_state { RUN_NONE, RUN_CREATED, RUN_RUNNING, RUN_EXITED };
 enum probe_type { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS, PROBE_TYPE_COUNT };
 enum probe_verdict { VERDICT_UNKNOWN, VERDICT_SUCCESS, VERDICT_FAILURE };
 
+enum { RUN_GROUPS_MAX = 32 };
+
+/* Who its first process runs as. */
+struct run_user {
+    bool is_known;
+    uint32_t uid;
+    uint32_t groups[RUN_GROUPS_MAX]; /* the first is its gid */
+    size_t groups_count;
+};
+
 /* One instance of a container. */
 struct run {
     enum run_state state;
@@ -28,6 +38,7 @@ struct run {
     char *message;  /* termination message, owned, NULL = none */
     char *image;    /* as reported, owned */
     char *image_id; /* owned */
+    struct run_user user;
 };
 
 /* One container of the pod's spec. */

@@ -3,6 +3,7 @@
 // One pod's worker: keeps the facts, asks pod_decide what to do, performs the steps, writes the
 // status. What a step starts completes as a changed fact and another decision.
 #define LOG_ROOM "node"
+#include "base/enc.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -24,6 +25,23 @@ void text_set(char **at, const char *text)
     *at = copy;
 }
 
+struct str text_clean(struct arena *arena, struct str bytes)
+{
+    auto_buf struct buf out;
+    buf_init(&out, bytes.n * 3 + 1);
+    while (bytes.n > 0) {
+        struct str good = str_sub(bytes, 0, utf8_valid_prefix(bytes));
+        ptrdiff_t nul = str_find(good, '\0');
+        good = nul >= 0 ? str_sub(good, 0, (size_t)nul) : good;
+        (void)buf_add(&out, good);
+        if (good.n < bytes.n) {
+            (void)utf8_put(&out, 0xfffd);
+        }
+        bytes = str_sub(bytes, good.n + 1, bytes.n);
+    }
+    return arena_dup(arena, buf_str(&out));
+}
+
 /* --- events --- */
 
 void pod_event(struct pod *pod, struct str field, const char *type, const char *reason,
@@ -33,8 +51,10 @@ void pod_event(struct pod *pod, struct str field, const char *type, const char *
         return;
     }
     struct event_source source = {S("kubelet"), pod->node->config.name};
+    struct arena *arena = arena_new(1 << 20);
     recorder_event(pod->node->config.recorder, source, kind_of(KIND_POD), pod->facts.pod, field,
-                   str_of(type), str_of(reason), message);
+                   str_of(type), str_of(reason), text_clean(arena, message));
+    arena_free(arena);
 }
 
 void slot_event(struct pod *pod, size_t index, const char *type, const char *reason,

@@ -42,6 +42,14 @@ static struct val run_val(const struct run *run, struct arena *arena)
     put_text(arena, &v, S("message"), run->message);
     put_text(arena, &v, S("image"), run->image);
     put_text(arena, &v, S("imageID"), run->image_id);
+    if (run->user.is_known) {
+        struct val groups = val_list();
+        for (size_t i = 0; i < run->user.groups_count; i++) {
+            val_push(arena, &groups, val_int(run->user.groups[i]));
+        }
+        val_set(arena, &v, S("uid"), val_int(run->user.uid));
+        val_set(arena, &v, S("groups"), groups);
+    }
     return v;
 }
 
@@ -115,6 +123,12 @@ static void take_run(const struct val *v, struct run *run)
     take_text(v, S("message"), &run->message);
     take_text(v, S("image"), &run->image);
     take_text(v, S("imageID"), &run->image_id);
+    const struct val *groups = val_get(v, S("groups"));
+    for (size_t i = 0; i < val_count(groups) && i < RUN_GROUPS_MAX; i++) {
+        run->user.is_known = true;
+        run->user.groups[run->user.groups_count++] = (uint32_t)val_number(val_at(groups, i), 0);
+    }
+    run->user.uid = (uint32_t)val_number(val_get(v, S("uid")), 0);
 }
 
 static void take_slot(struct pod *pod, struct slot *slot, const struct val *v)

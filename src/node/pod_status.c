@@ -4,8 +4,11 @@
 // when nothing changed, so the caller writes only changes.
 #include "node/pod_status.h"
 
+#include "base/enc.h"
 #include "base/timefmt.h"
 #include "node/pod_decide.h"
+
+enum { MESSAGES_BYTES_MAX = 12 << 10 };
 
 static struct val text(struct arena *arena, const char *s)
 {
@@ -35,6 +38,14 @@ static struct str container_id(const struct pod_facts *f, const struct slot *slo
                      STR_ARG(val_text_at(f->pod, "metadata.uid")), slot->name, run->attempt);
 }
 
+/* What one container may say when the pod may say 12 KiB. */
+static struct str message_part(const struct pod_facts *f, const char *message)
+{
+    size_t max = MESSAGES_BYTES_MAX / (f->slots_count ? f->slots_count : 1);
+    struct str s = str_of(message);
+    return s.n > max ? str_sub(s, 0, utf8_valid_prefix(str_sub(s, 0, max))) : s;
+}
+
 static struct val terminated(const struct pod_facts *f, const struct slot *slot,
                              const struct run *run, struct arena *arena)
 {
@@ -51,7 +62,7 @@ static struct val terminated(const struct pod_facts *f, const struct slot *slot,
     val_set(arena, &t, S("exitCode"), val_int(run->exit_code));
     val_set(arena, &t, S("finishedAt"), time_val(arena, run->finished_wall));
     if (run->message && run->message[0]) {
-        val_set(arena, &t, S("message"), text(arena, run->message));
+        val_set(arena, &t, S("message"), val_str(arena_dup(arena, message_part(f, run->message))));
     }
     val_set(arena, &t, S("reason"), val_str(reason));
     val_set(arena, &t, S("startedAt"), time_val(arena, run->started_wall));
@@ -164,6 +175,22 @@ static void set_mounts(const struct slot *slot, struct arena *arena, struct val 
     val_set(arena, status, S("volumeMounts"), list);
 }
 
+static void set_user(const struct run *run, struct arena *arena, struct val *status)
+{
+    if (!run->user.is_known || run->state == RUN_NONE) {
+        return;
+    }
+    struct val user = val_map();
+    struct val groups = val_list();
+    for (size_t i = 0; i < run->user.groups_count; i++) {
+        val_push(arena, &groups, val_int(run->user.groups[i]));
+    }
+    val_set(arena, &user, S("gid"), val_int(run->user.groups[0]));
+    val_set(arena, &user, S("supplementalGroups"), groups);
+    val_set(arena, &user, S("uid"), val_int(run->user.uid));
+    val_set_path(arena, status, "user.linux", user);
+}
+
 struct val container_status(const struct pod_facts *f, const struct slot *slot,
                             const struct val *before, struct arena *arena)
 {
@@ -191,6 +218,7 @@ struct val container_status(const struct pod_facts *f, const struct slot *slot,
         }
     }
     set_mounts(slot, arena, &s);
+    set_user(shown, arena, &s);
     return s;
 }
 

@@ -303,6 +303,7 @@ static void read_message(struct pod *pod, struct slot *slot)
                     message.n);
     }
     if (message.n) {
+        message = text_clean(arena, message);
         auto_free char *text = xstrndup(message.p, message.n);
         text_set(&slot->cur.message, text);
     }

@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "node/pod_env.h"
-#include "wire/http.h"
+#include "node/probe_grpc.h"
+#include "node/probe_http.h"
 
 #include <stdlib.h>
 
@@ -24,6 +26,11 @@ struct probe {
     int attempt; /* of the container it was made for */
     struct timer timer;
     struct http_call *call;
+    struct grpc_call *grpc;
+    struct arena *arena; /* of this attempt */
+    struct probe_url url;
+    int redirects;
+    usec deadline;
     bool is_exec_running;
     bool is_stopped; /* waits for its exec to come back */
     enum probe_verdict last;
@@ -52,23 +59,6 @@ static int threshold_of(const struct probe *probe, const char *field, int64_t ot
     return n < 1 ? (int)otherwise : (int)n;
 }
 
-uint16_t probe_port(const struct val *container, const struct val *port)
-{
-    int64_t number = val_number(port, 0);
-    struct str name = val_text(port);
-    uint64_t digits = 0;
-    const struct val *ports = val_get(container, S("ports"));
-    for (size_t i = 0; name.n && i < val_count(ports); i++) {
-        if (str_eq(val_text(val_get(val_at(ports, i), S("name"))), name)) {
-            number = val_number(val_get(val_at(ports, i), S("containerPort")), 0);
-        }
-    }
-    if (number == 0 && str_to_u64(name, &digits) == 0 && digits < 65536) {
-        number = (int64_t)digits;
-    }
-    return number > 0 && number < 65536 ? (uint16_t)number : 0;
-}
-
 void probes_reset(struct slot *slot)
 {
     slot->verdicts[PROBE_STARTUP] = VERDICT_UNKNOWN;
@@ -84,14 +74,12 @@ static void condemn(struct probe *probe)
 {
     struct slot *slot = &probe->pod->facts.slots[probe->index];
     bool is_startup = probe->type == PROBE_STARTUP;
-    auto_free char *text = xasprintf("%s %s failed %s probe, will be restarted",
-                                     slot->class == SLOT_MAIN ? "Container" : "Init container",
-                                     slot->name, is_startup ? "startup" : "liveness");
+    bool is_main = slot->class == SLOT_MAIN;
+    bool is_told = is_main && slot_wants_restart(&probe->pod->facts, slot, 137);
+    auto_free char *text =
+        xasprintf("%s %s failed %s probe%s", is_main ? "Container" : "Init container", slot->name,
+                  is_startup ? "startup" : "liveness", is_told ? ", will be restarted" : "");
     const struct val *grace = val_get(probe_spec(probe), S("terminationGracePeriodSeconds"));
-    if (!slot_wants_restart(&probe->pod->facts, slot, 137)) {
-        char *cut = strstr(text, ", will be");
-        *cut = '\0';
-    }
     slot->must_restart = true;
     slot->stop_grace = grace ? val_number(grace, 30) * USEC_PER_SEC : -1;
     text_set(&slot->stop_message, text);
@@ -118,6 +106,7 @@ static void settle(struct probe *probe, enum probe_verdict verdict)
 static void free_probe(struct probe *probe)
 {
     pod_unref(probe->pod);
+    arena_free(probe->arena);
     free(probe);
 }
 
@@ -189,86 +178,139 @@ static struct str probe_host(const struct probe *probe, const struct val *action
     return str_of(is_host ? probe->pod->node->host_ip : probe->pod->facts.ip);
 }
 
+static void ask(struct probe *probe);
+
+/* The result of a probe with the URL it was asked at. */
+static void http_failed(struct probe *probe, struct str url, const char *why)
+{
+    auto_free char *text = xasprintf("Get \"" STR_FMT "\": %s", STR_ARG(url), why);
+    ended(probe, VERDICT_FAILURE, str_of(text));
+}
+
+/* A redirect that is not followed: fine, but told. */
+static void http_left(struct probe *probe, struct str body)
+{
+    auto_free char *text =
+        xasprintf("%s probe warning: Probe terminated redirects, Response body: " STR_FMT,
+                  names[probe->type], STR_ARG(body));
+    slot_event(probe->pod, probe->index, "Warning", "ProbeWarning", str_of(text));
+    ended(probe, VERDICT_SUCCESS, S(""));
+}
+
 static void http_ended(void *ctx, int code, struct str location, struct str body,
                        const struct err *err)
 {
     struct probe *probe = ctx;
-    struct arena *arena = arena_new(1 << 17);
-    const struct val *get = val_get(probe_spec(probe), S("httpGet"));
+    struct arena *arena = probe->arena;
+    struct probe_url next;
     probe->call = NULL;
-    (void)location;
-    (void)body;
     if (err) {
-        struct str path = val_text(val_get(get, S("path")));
-        struct str scheme = val_text(val_get(get, S("scheme")));
-        uint16_t port =
-            probe_port(probe->pod->facts.slots[probe->index].spec, val_get(get, S("port")));
-        ended(probe, VERDICT_FAILURE,
-              arena_fmt(arena, "Get \"%s://" STR_FMT ":%d" STR_FMT "\": %s",
-                        str_eq(scheme, S("HTTPS")) ? "https" : "http",
-                        STR_ARG(probe_host(probe, get)), port, STR_ARG(path.n ? path : S("/")),
-                        err->msg));
-    } else if (code >= 200 && code < 400) {
+        http_failed(probe, probe_url_text(&probe->url, arena), err->msg);
+        return;
+    }
+    switch (probe_redirect(&probe->url, code, location, arena, &next)) {
+    case REDIRECT_FOLLOW:
+        if (++probe->redirects >= PROBE_REDIRECTS_MAX) {
+            http_failed(probe, location, "stopped after 10 redirects");
+            return;
+        }
+        probe->url = next;
+        ask(probe);
+        return;
+    case REDIRECT_BAD: {
+        auto_free char *why =
+            xasprintf("failed to parse Location header \"" STR_FMT "\"", STR_ARG(location));
+        http_failed(probe, probe_url_text(&probe->url, arena), why);
+        return;
+    }
+    case REDIRECT_NONE:
+        break;
+    }
+    if (code >= 300 && code < 400) {
+        http_left(probe, body);
+    } else if (code >= 200 && code < 300) {
         ended(probe, VERDICT_SUCCESS, S(""));
     } else {
         ended(probe, VERDICT_FAILURE,
               arena_fmt(arena, "HTTP probe failed with statuscode: %d", code));
     }
-    arena_free(arena);
 }
 
-enum { HEADERS_MAX = 64 };
-
-static bool same_name(struct str a, struct str b)
+/* One request of the probe's chain, in what is left of its time. */
+static void ask(struct probe *probe)
 {
-    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+    struct loop *loop = probe->pod->node->config.loop;
+    struct http_header headers[PROBE_HEADERS_MAX];
+    usec left = probe->deadline - loop_now(loop);
+    struct http_call_config config = {
+        .host = probe->url.host,
+        .port = probe->url.port,
+        .is_tls = probe->url.is_tls,
+        .method = S("GET"),
+        .target = probe->url.target,
+        .headers = headers,
+        .headers_count = probe_headers(val_get(probe_spec(probe), S("httpGet")), headers),
+        .timeout = left > 0 ? left : 0,
+        .body_bytes_max = OUTPUT_BYTES_MAX,
+    };
+    probe->call = http_call(loop, &config, http_ended, probe);
 }
 
-static size_t collect_headers(const struct val *get, struct http_header *headers)
+/* The action's port; false: told. */
+static bool find_port(struct probe *probe, const struct val *action, uint16_t *ret)
 {
-    const struct val *own = val_get(get, S("httpHeaders"));
-    size_t count = 0;
-    bool has_agent = false;
-    bool has_accept = false;
-    for (size_t i = 0; i < val_count(own) && count < HEADERS_MAX - 2; i++) {
-        struct str name = val_text(val_get(val_at(own, i), S("name")));
-        struct str value = val_text(val_get(val_at(own, i), S("value")));
-        has_agent = has_agent || same_name(name, S("User-Agent"));
-        has_accept = has_accept || same_name(name, S("Accept"));
-        if (value.n || !same_name(name, S("Accept"))) {
-            headers[count++] = (struct http_header){name, value};
-        }
+    const struct slot *slot = &probe->pod->facts.slots[probe->index];
+    struct err err = {0};
+    if (probe_port_find(slot->spec, val_get(action, S("port")), ret, &err) < 0) {
+        errored(probe, err.msg);
+        return false;
     }
-    if (!has_agent) {
-        headers[count++] = (struct http_header){S("User-Agent"), S("kube-probe/1.35")};
-    }
-    if (!has_accept) {
-        headers[count++] = (struct http_header){S("Accept"), S("*/*")};
-    }
-    return count;
+    return true;
 }
 
 static void run_http(struct probe *probe, const struct val *get)
 {
-    const struct slot *slot = &probe->pod->facts.slots[probe->index];
-    struct http_header headers[HEADERS_MAX];
-    struct str path = val_text(val_get(get, S("path")));
-    struct http_call_config config = {
-        .host = probe_host(probe, get),
-        .port = probe_port(slot->spec, val_get(get, S("port"))),
-        .is_tls = str_eq(val_text(val_get(get, S("scheme"))), S("HTTPS")),
-        .method = S("GET"),
-        .target = path.n ? path : S("/"),
-        .headers = headers,
-        .headers_count = collect_headers(get, headers),
-        .timeout = seconds_of(probe, "timeoutSeconds", 1),
-        .body_bytes_max = OUTPUT_BYTES_MAX,
-    };
-    if (config.port == 0) {
-        errored(probe, "couldn't find the port of the probe");
+    uint16_t port;
+    if (find_port(probe, get, &port)) {
+        struct str host = arena_dup(probe->arena, probe_host(probe, get));
+        probe->url = probe_url_of(get, host, port, probe->arena);
+        ask(probe);
+    }
+}
+
+/* --- gRPC --- */
+
+static void grpc_ended(void *ctx, const struct grpc_answer *answer, const struct err *err)
+{
+    struct probe *probe = ctx;
+    struct str output = S("");
+    char span[TIME_TEXT_MAX];
+    probe->grpc = NULL;
+    span_format_go(seconds_of(probe, "timeoutSeconds", 1), span);
+    uint16_t port = 0;
+    struct err unused;
+    (void)!probe_port_find(NULL, val_path(probe_spec(probe), "grpc.port"), &port, &unused);
+    struct str address =
+        arena_fmt(probe->arena, STR_FMT ":%d", STR_ARG(probe_host(probe, NULL)), port);
+    bool is_good = grpc_health_words(answer, err, address, span, probe->arena, &output);
+    ended(probe, is_good ? VERDICT_SUCCESS : VERDICT_FAILURE, output);
+}
+
+static void run_grpc(struct probe *probe, const struct val *grpc)
+{
+    struct arena *arena = probe->arena;
+    uint16_t port;
+    if (!find_port(probe, grpc, &port)) {
         return;
     }
-    probe->call = http_call(probe->pod->node->config.loop, &config, http_ended, probe);
+    struct grpc_call_config config = {
+        .host = probe_host(probe, NULL),
+        .port = port,
+        .path = S("/grpc.health.v1.Health/Check"),
+        .message = grpc_health_request(val_text(val_get(grpc, S("service"))), arena),
+        .user_agent = S("kube-probe/1.35"),
+        .timeout = seconds_of(probe, "timeoutSeconds", 1)};
+    probe->grpc = grpc_call(probe->pod->node->config.loop, &config, grpc_ended, probe);
 }
 
 /* --- TCP and exec --- */
@@ -333,22 +375,27 @@ static void tick(void *ctx)
     if (!is_its_turn(probe)) {
         return; /* probes_update starts the timer again when it is */
     }
+    arena_free(probe->arena);
+    probe->arena = arena_new(1 << 20);
+    probe->redirects = 0;
+    probe->deadline =
+        loop_now(probe->pod->node->config.loop) + seconds_of(probe, "timeoutSeconds", 1);
     if (val_get(spec, S("httpGet"))) {
         run_http(probe, val_get(spec, S("httpGet")));
     } else if (val_get(spec, S("tcpSocket"))) {
         const struct val *tcp = val_get(spec, S("tcpSocket"));
-        const struct slot *slot = &probe->pod->facts.slots[probe->index];
-        uint16_t port = probe_port(slot->spec, val_get(tcp, S("port")));
-        if (port == 0) {
-            errored(probe, "couldn't find the port of the probe");
+        uint16_t port;
+        if (!find_port(probe, tcp, &port)) {
             return;
         }
         probe->call = tcp_call(probe->pod->node->config.loop, probe_host(probe, tcp), port,
                                seconds_of(probe, "timeoutSeconds", 1), tcp_ended, probe);
     } else if (val_path(spec, "exec.command")) {
         run_exec(probe, val_path(spec, "exec.command"));
+    } else if (val_get(spec, S("grpc"))) {
+        run_grpc(probe, val_get(spec, S("grpc")));
     } else {
-        errored(probe, "this kind of probe is not supported (gRPC needs HTTP/2)");
+        errored(probe, "missing probe handler");
     }
 }
 
@@ -383,6 +430,7 @@ static void stop_probe(struct pod *pod, size_t index, enum probe_type type)
     if (probe->call) {
         http_call_cancel(probe->call);
     }
+    grpc_call_cancel(probe->grpc);
     if (probe->is_exec_running) {
         probe->is_stopped = true;
         return;
@@ -413,7 +461,8 @@ void probes_update(struct pod *pod)
                 if (type == PROBE_STARTUP ? !slot_is_started(slot) : slot_is_started(slot)) {
                     start_probe(pod, i, type);
                 }
-            } else if (!is_its_turn(probe) && !probe->call && !probe->is_exec_running) {
+            } else if (!is_its_turn(probe) && !probe->call && !probe->grpc &&
+                       !probe->is_exec_running) {
                 stop_probe(pod, i, type);
             }
         }

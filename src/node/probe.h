@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Probes (spec/node.md 2): one per container and type, HTTP, TCP and exec, from the node's own
-// network. A probe keeps slot->verdicts current and wakes the pod when one changes; a failed
+// Probes (spec/node.md 2): one per container and type, HTTP, TCP, gRPC and exec, from the node's
+// own network. A probe keeps slot->verdicts current and wakes the pod when one changes; a failed
 // liveness or startup probe condemns the container (must_restart).
 #ifndef CORACLE_NODE_PROBE_H
 #define CORACLE_NODE_PROBE_H
@@ -14,7 +14,5 @@ void probes_update(struct pod *pod);
 void probes_stop(struct pod *pod, size_t index);
 /* First verdicts of a new instance. */
 void probes_reset(struct slot *slot);
-/* A port of a probe or hook: number, name of a containerPort, or digits; 0 = unknown. */
-uint16_t probe_port(const struct val *container, const struct val *port);
 
 #endif

@@ -190,6 +190,15 @@ static const llhttp_settings_t *settings(void)
     return &s;
 }
 
+/* Requests are read strictly, since others trust what we made of them. Answers come from whatever
+ * is probed: a bare LF at the end of a header line is common there. */
+static void start_parser(struct http1 *h)
+{
+    llhttp_init(&h->parser, h->is_response ? HTTP_RESPONSE : HTTP_REQUEST, h->settings);
+    llhttp_set_lenient_headers(&h->parser, h->is_response ? 1 : 0);
+    h->parser.data = h;
+}
+
 static struct http1 *http1_new(llhttp_type_t type, size_t head_max, size_t body_max)
 {
     struct http1 *h = xcalloc(1, sizeof *h);
@@ -197,8 +206,7 @@ static struct http1 *http1_new(llhttp_type_t type, size_t head_max, size_t body_
     h->head_max = head_max;
     h->body_max = body_max;
     h->is_response = type == HTTP_RESPONSE;
-    llhttp_init(&h->parser, type, h->settings);
-    h->parser.data = h;
+    start_parser(h);
     buf_init(&h->text, head_max);
     buf_init(&h->body, body_max);
     return h;
@@ -324,10 +332,7 @@ bool http1_is_idle(const struct http1 *h)
 
 void http1_next(struct http1 *h)
 {
-    llhttp_t fresh;
-    llhttp_init(&fresh, h->is_response ? HTTP_RESPONSE : HTTP_REQUEST, h->settings);
-    h->parser = fresh;
-    h->parser.data = h;
+    start_parser(h);
     buf_done(&h->text);
     buf_init(&h->text, h->head_max);
     buf_done(&h->body);

@@ -2,19 +2,14 @@
 //
 // One request on a connection of its own, and the bare TCP connect, for probes and hooks. Errors
 // are worded as Go's net/http does, since users read them in pod events.
-#include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wire/conn.h"
+#include "wire/dial.h"
 #include "wire/http1.h"
 #include "wire/tls_internal.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { CALL_OUT_MAX = HEADER_BYTES_MAX + BODY_BYTES_MAX };
 
@@ -27,7 +22,7 @@ struct http_call {
     struct timer deadline;
     struct timer later; /* a failure found while starting */
     struct err err;
-    char address[INET6_ADDRSTRLEN + sizeof "[]:65535"];
+    char address[DIAL_ADDRESS_MAX];
     bool is_connected;
     struct buf out;
 };
@@ -94,19 +89,11 @@ static void on_bytes(void *ctx, struct str bytes)
     }
 }
 
-/* Go prints errno texts in lower case. */
-static void lower_text(struct err *err)
-{
-    for (char *p = err->msg; *p != '\0'; p++) {
-        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
-    }
-}
-
 static void on_closed(void *ctx, const struct err *err)
 {
     struct http_call *call = ctx;
     struct err why = *err;
-    lower_text(&why);
+    dial_lower(&why);
     if (err->code != 0 && !call->is_connected) {
         (void)err_set(&call->err, ERR_IO, "dial tcp %s: %s", call->address, why.msg);
     } else if (err->code != 0) {
@@ -135,33 +122,8 @@ static void on_opened(void *ctx)
 
 static void dial(struct http_call *call, struct str host, uint16_t port, bool is_tls)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    auto_free char *text = xstrndup(host.n == 0 ? "" : host.p, host.n);
-    bool is_v4 = inet_pton(AF_INET, text, &in.sin_addr) == 1;
-    bool is_v6 = !is_v4 && inet_pton(AF_INET6, text, &in6.sin6_addr) == 1;
-    struct buf address;
-    buf_init(&address, sizeof call->address - 1);
-    (void)buf_addf(&address, is_v6 ? "[%s]:%d" : "%s:%d", text, port);
-    memcpy(call->address, address.n == 0 ? "" : address.p, address.n + 1);
-    buf_done(&address);
-    if (!is_v4 && !is_v6) {
-        (void)err_set(&call->err, ERR_INVALID, "dial tcp: lookup %s: no such host", text);
-        return;
-    }
-    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = dial_tcp(host, port, call->address, &call->err);
     if (fd < 0) {
-        (void)err_errno(&call->err, "dial tcp %s: socket", call->address);
-        return;
-    }
-    int r = is_v4 ? connect(fd, (struct sockaddr *)&in, sizeof in)
-                  : connect(fd, (struct sockaddr *)&in6, sizeof in6);
-    if (r < 0 && errno != EINPROGRESS) {
-        struct err e = {0};
-        (void)err_errno(&e, "connect");
-        lower_text(&e);
-        (void)err_set(&call->err, ERR_IO, "dial tcp %s: %s", call->address, e.msg);
-        (void)close(fd);
         return;
     }
     SSL_CTX *tls = is_tls ? tls_client_ctx_unverified() : NULL;
