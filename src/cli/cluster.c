@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -47,6 +49,22 @@ int cluster_lock(struct cli *cli, pid_t *ret_holder, struct err *err)
         return -1;
     }
     return take_fd(&fd);
+}
+
+bool cluster_wait_unlocked(struct cli *cli)
+{
+    enum { STEP_MS = 20, STEPS_MAX = 500 };
+    for (int i = 0; i < STEPS_MAX; i++) {
+        pid_t holder = cluster_keeper(cli);
+        if (holder == 0) {
+            return true;
+        }
+        if (kill(holder, 0) == 0 || errno != ESRCH) {
+            return false;
+        }
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    return false;
 }
 
 pid_t cluster_keeper(struct cli *cli)

@@ -27,13 +27,13 @@ static bool wait_for_end(int pidfd, int seconds)
 }
 
 /* EXIT_OK when nothing of the cluster runs any more. */
-static int stop(pid_t keeper)
+static int stop(struct cli *cli, pid_t keeper)
 {
     auto_close int pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
     struct hull_processes processes;
     hull_processes_find(keeper, &processes);
     if (pidfd < 0) {
-        return errno == ESRCH ? EXIT_OK : EXIT_FAILED;
+        return errno == ESRCH && cluster_wait_unlocked(cli) ? EXIT_OK : EXIT_FAILED;
     }
     if (kill(keeper, SIGTERM) < 0) {
         cli_error("stop keeper %d: %s", (int)keeper, strerror(errno));
@@ -61,7 +61,7 @@ int cmd_down(struct cli *cli)
         return EXIT_NOT_RUNNING;
     }
     usec started = clock_system()->mono(NULL);
-    int r = stop(keeper);
+    int r = stop(cli, keeper);
     if (r == EXIT_OK) {
         (void)printf("cluster '" STR_FMT
                      "' stopped in %.1f s; `coracle up` starts it again with all it had\n",
@@ -106,9 +106,10 @@ int cmd_delete(struct cli *cli)
         return EXIT_FAILED;
     }
     pid_t keeper = cluster_keeper(cli);
-    if (keeper > 0 && stop(keeper) != EXIT_OK) {
+    if (keeper > 0 && stop(cli, keeper) != EXIT_OK) {
         return EXIT_FAILED;
     }
+    hull_clean(cli->name.p);
     if (kubeconfig_remove(cli, &err) < 0) {
         cli_error("kubeconfig: %s, ignoring", err.msg);
     }

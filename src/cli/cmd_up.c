@@ -139,6 +139,7 @@ static int start(struct up *up, int progress_fd, struct err *err)
                                  .progress_fd = progress_fd,
                                  .brain_argv = argv};
     pid_t keeper;
+    hull_clean(cli->name.p);
     if (hull_start(&config, &keeper, err) < 0) {
         return err->code;
     }
@@ -237,6 +238,9 @@ int cmd_up(struct cli *cli)
         return EXIT_FAILED;
     }
     up.lock_fd = cluster_lock(cli, &holder, &err);
+    if (up.lock_fd < 0 && err.code == ERR_EXISTS && cluster_wait_unlocked(cli)) {
+        up.lock_fd = cluster_lock(cli, &holder, &err);
+    }
     if (up.lock_fd < 0 && err.code == ERR_EXISTS) {
         cli_error("cluster '" STR_FMT "' runs already (keeper %d); `coracle status` tells more",
                   STR_ARG(cli->name), (int)holder);

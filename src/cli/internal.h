@@ -47,6 +47,9 @@ struct str cluster_context(struct cli *cli);
 int cluster_lock(struct cli *cli, pid_t *ret_holder, struct err *err);
 /* The keeper's pid when the cluster runs, else 0. */
 pid_t cluster_keeper(struct cli *cli);
+/* Waits for what a killed keeper left to end (its init dies with it, in milliseconds). False when a
+ * keeper lives, or after 10 s. */
+bool cluster_wait_unlocked(struct cli *cli);
 
 /* The cluster's keys and certificates under <data>/pki: made when absent, certificates renewed when
  * less than a third of their life is left. */

@@ -47,3 +47,8 @@ void cgroups_remove(const char *name)
     }
     (void)closedir(dir);
 }
+
+void hull_clean(const char *name)
+{
+    cgroups_remove(name);
+}

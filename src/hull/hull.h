@@ -46,6 +46,10 @@ int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16
  */
 MUST_CHECK int hull_remove(const char *path, struct err *err);
 
+/* Takes away what a keeper that was killed could not: the cluster's cgroups. Nothing of the cluster
+ * may run. */
+void hull_clean(const char *name);
+
 /* Where limits can be set: what init found and prepared (spec/machine.md 7). */
 enum hull_cgroups { HULL_CGROUPS_NONE, HULL_CGROUPS_V1, HULL_CGROUPS_V2 };
 enum hull_cgroups hull_cgroups_probe(void);
