@@ -74,8 +74,6 @@ int cmd_status(struct cli *cli)
                   STR_ARG(cli->name));
         return EXIT_NOT_RUNNING;
     }
-    struct hull_processes processes;
-    hull_processes_find(keeper, &processes);
     struct val brain = val_map();
     struct err err;
     if (control_call(cli, S("GET"), S("/status"), &brain, &err) < 0) {
@@ -83,6 +81,9 @@ int cmd_status(struct cli *cli)
                   cluster_path(cli, "coracle.log"));
         return EXIT_FAILED;
     }
+    /* After the answer: it may come from a brain that was started meanwhile. */
+    struct hull_processes processes;
+    hull_processes_find(keeper, &processes);
     if (!cli->has_json) {
         print_text(cli, &processes, &brain);
         return EXIT_OK;

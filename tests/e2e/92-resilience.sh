@@ -66,7 +66,8 @@ facts >"$work/facts"
 before=$(sent)
 killed=0
 for ((i = 0; i < rounds; i++)); do
-    sleep "$((RANDOM % 3)).$(printf %03d $((RANDOM % 1000)))"
+    soon 30 kubectl get --raw /readyz >/dev/null
+    sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
     pid=$(soon 30 pid_of brain) && [ -n "$pid" ] && kill -9 "$pid" && killed=$((killed + 1))
 done
 t_is "the brain was killed $rounds times" "$rounds" echo "$killed"
