@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -120,9 +121,49 @@ int dir_make_all(const char *path, mode_t mode, struct err *err)
     return 0;
 }
 
-/* depth is bounded by PATH_MAX / 2 of what the kernel lets anyone create; dev stops at mounts. */
+/* Each level holds a descriptor and a stack frame: what lies deeper than this is moved up first. */
+enum { TREE_DEPTH_MAX = 64 };
+
+struct removal {
+    dev_t dev;       /* stops at mounts */
+    int top_fd;      /* the directory that goes */
+    uint64_t raised; /* directories moved up into it so far */
+};
+
+/* Moves a directory from far below into the top one, under a name that is free there. */
+static int raise_up(struct removal *rm, int dir_fd, const char *name, struct err *err)
+{
+    char free_name[32];
+    int r;
+    do {
+        (void)snprintf(free_name, sizeof free_name, ".raised-%" PRIu64, ++rm->raised);
+        r = renameat2(dir_fd, name, rm->top_fd, free_name, RENAME_NOREPLACE);
+    } while (r < 0 && errno == EEXIST);
+    return r < 0 ? err_errno(err, "move '%s' up", name) : 0;
+}
+
+static int remove_tree(struct removal *rm, int dir_fd, const char *name, int depth,
+                       struct err *err);
+
 /* NOLINTNEXTLINE(misc-no-recursion): TREE_DEPTH_MAX */
-static int remove_tree(int dir_fd, const char *name, dev_t dev, struct err *err)
+static int remove_entries(struct removal *rm, DIR *dir, int depth, struct err *err)
+{
+    uint64_t raised_before;
+    do {
+        raised_before = rm->raised;
+        rewinddir(dir);
+        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+            if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+                remove_tree(rm, dirfd(dir), e->d_name, depth + 1, err) < 0) {
+                return err->code;
+            }
+        }
+    } while (depth == 0 && rm->raised != raised_before);
+    return 0;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): TREE_DEPTH_MAX */
+static int remove_tree(struct removal *rm, int dir_fd, const char *name, int depth, struct err *err)
 {
     struct stat st;
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -133,8 +174,11 @@ static int remove_tree(int dir_fd, const char *name, dev_t dev, struct err *err)
                    ? err_errno(err, "unlink '%s'", name)
                    : 0;
     }
-    if (st.st_dev != dev) {
+    if (st.st_dev != rm->dev) {
         return err_set(err, ERR_IO, "'%s' is a mount point: not removed", name);
+    }
+    if (depth == TREE_DEPTH_MAX) {
+        return raise_up(rm, dir_fd, name, err);
     }
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -145,12 +189,8 @@ static int remove_tree(int dir_fd, const char *name, dev_t dev, struct err *err)
         }
         return r;
     }
-    int r = 0;
-    for (struct dirent *e = readdir(dir); r == 0 && e != NULL; e = readdir(dir)) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-            r = remove_tree(dirfd(dir), e->d_name, dev, err);
-        }
-    }
+    rm->top_fd = depth == 0 ? dirfd(dir) : rm->top_fd;
+    int r = remove_entries(rm, dir, depth, err);
     (void)closedir(dir);
     if (r == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
         r = err_errno(err, "rmdir '%s'", name);
@@ -164,7 +204,8 @@ int dir_remove_all(int dir_fd, const char *name, struct err *err)
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         return errno == ENOENT ? 0 : err_errno(err, "stat '%s'", name);
     }
-    return remove_tree(dir_fd, name, st.st_dev, err);
+    struct removal rm = {.dev = st.st_dev, .top_fd = -1};
+    return remove_tree(&rm, dir_fd, name, /*depth=*/0, err);
 }
 
 int fd_set_nonblock(int fd)

@@ -455,15 +455,12 @@ void probes_update(struct pod *pod)
             struct probe *probe = pod->work[i]->probes[t];
             bool is_wanted = slot->has_probe[t] && slot->cur.state == RUN_RUNNING &&
                              !slot->must_restart && !(is_deleting && type != PROBE_READINESS);
-            if (!is_wanted) {
+            bool is_over = probe && !is_its_turn(probe) && !probe->call && !probe->grpc &&
+                           !probe->is_exec_running;
+            if (!is_wanted || is_over) {
                 stop_probe(pod, i, type);
-            } else if (!probe) {
-                if (type == PROBE_STARTUP ? !slot_is_started(slot) : slot_is_started(slot)) {
-                    start_probe(pod, i, type);
-                }
-            } else if (!is_its_turn(probe) && !probe->call && !probe->grpc &&
-                       !probe->is_exec_running) {
-                stop_probe(pod, i, type);
+            } else if (!probe && (type == PROBE_STARTUP) != slot_is_started(slot)) {
+                start_probe(pod, i, type);
             }
         }
     }

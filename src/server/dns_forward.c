@@ -288,7 +288,8 @@ void dns_forwards_forget(struct dns_server *server, const struct dns_peer *peer)
 
 void dns_forwards_free(struct dns_server *server)
 {
-    while (!list_empty(&server->forwards)) {
-        forward_free(container_of(server->forwards.next, struct forward_query, node));
+    for (struct list *node = list_take(&server->forwards); node != NULL;
+         node = list_take(&server->forwards)) {
+        forward_free(container_of(node, struct forward_query, node));
     }
 }

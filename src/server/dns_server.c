@@ -244,7 +244,7 @@ static void on_accept(void *ctx, int events)
         free(peer);
         return;
     }
-    buf_init(&peer->in, (DNS_TCP_BYTES + TCP_PREFIX) * 2);
+    buf_init(&peer->in, (size_t)2 * (DNS_TCP_BYTES + TCP_PREFIX));
     list_add_tail(&server->peers, &peer->node);
     server->peers_count++;
     timer_start(server->c.loop, &peer->idle, PEER_IDLE, on_peer_idle, peer);
@@ -330,8 +330,9 @@ void dns_server_free(struct dns_server *server)
         return;
     }
     dns_forwards_free(server);
-    while (!list_empty(&server->peers)) {
-        peer_free(container_of(server->peers.next, struct dns_peer, node));
+    for (struct list *node = list_take(&server->peers); node != NULL;
+         node = list_take(&server->peers)) {
+        peer_free(container_of(node, struct dns_peer, node));
     }
     io_stop(server->udp_io);
     io_stop(server->tcp_io);

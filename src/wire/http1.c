@@ -74,8 +74,7 @@ static int on_field(llhttp_t *parser, const char *p, size_t n)
     if (h->is_head_done) {
         return 0; /* trailers are dropped */
     }
-    struct field *f = h->fields_count == 0 ? NULL : &h->fields[h->fields_count - 1];
-    if (f == NULL || f->value_at != 0) {
+    if (h->fields_count == 0 || h->fields[h->fields_count - 1].value_at != 0) {
         if (h->fields_count == FIELDS_MAX) {
             h->is_head_over = true;
             return HPE_USER;
@@ -84,10 +83,9 @@ static int on_field(llhttp_t *parser, const char *p, size_t n)
             size_t cap = h->fields_count == 0 ? 1 : h->fields_count * 2;
             h->fields = xrealloc(h->fields, cap * sizeof *h->fields);
         }
-        f = &h->fields[h->fields_count++];
-        *f = (struct field){.name_at = h->text.n};
+        h->fields[h->fields_count++] = (struct field){.name_at = h->text.n};
     }
-    f->name_n += n;
+    h->fields[h->fields_count - 1].name_n += n;
     return add_text(h, p, n);
 }
 

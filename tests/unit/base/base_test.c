@@ -3,10 +3,16 @@
 
 #include "base/arena.h"
 #include "base/enc.h"
+#include "base/fd.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/timefmt.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 TEST(str_cut_walks_all_parts)
 {
@@ -134,4 +140,23 @@ TEST(arena_says_when_it_is_over)
     EXPECT(!arena_is_over(arena));
     (void)arena_alloc(arena, 900);
     EXPECT(arena_is_over(arena));
+}
+
+TEST(dir_remove_all_takes_trees_deeper_than_its_descriptors)
+{
+    struct err err = {0};
+    char root[] = "/tmp/coracle-base-XXXXXX";
+    EXPECT(mkdtemp(root) != NULL);
+    int at = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 500; i++) {
+        EXPECT_INT(0, mkdirat(at, "d", 0700));
+        EXPECT_INT(0, mkdirat(at, ".raised-1", 0700));
+        int below = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        EXPECT(below >= 0);
+        close(at);
+        at = below;
+    }
+    close(at);
+    EXPECT_OK(dir_remove_all(AT_FDCWD, root, &err));
+    EXPECT_INT(-1, access(root, F_OK));
 }
