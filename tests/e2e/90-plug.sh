@@ -8,7 +8,7 @@ host_state() {
     [ "$(id -u)" != 0 ] || nft list ruleset 2>/dev/null
     awk '{ print $5 }' /proc/self/mountinfo | sort
     ls /run/netns /var/run/netns 2>/dev/null
-    find /sys/fs/cgroup -type d -path "*coracle*" 2>/dev/null | sort
+    find /sys/fs/cgroup -type d -name "coracle*" -path "*$name*" 2>/dev/null | sort
     ls -A "$HOME" | grep -vx .kube # the cache of kubectl
 }
 ours() { pgrep -af "$data" | grep -v pgrep || true; }
