@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,6 +118,7 @@ static void note(struct brain *b, const char *text)
         if (b->notes[i] == NULL) {
             b->notes[i] = text;
             log_warn("%s", text);
+            report(b, "note\t%s", text);
             return;
         }
     }
@@ -385,10 +387,15 @@ static int open_server(struct brain *b, struct arena *arena, struct err *err)
     return 0;
 }
 
-/* Resolvers of the host, as init kept them. 127.x is the host's own and can't be reached from here.
- */
+/* Resolvers of the host, as init kept them. 127.x is the host's own and can't be reached from here,
+ * but the way out has a resolver that asks it. */
 static void read_upstreams(struct brain *b)
 {
+    bool has_egress = if_nametoindex(HULL_EGRESS_LINK) != 0;
+    if (!has_egress) {
+        note(b, "pods have no way out: install slirp4netns, and let it open /dev/net/tun");
+        return;
+    }
     auto_buf struct buf text;
     buf_init(&text, 1 << 16);
     struct err err;
@@ -403,6 +410,9 @@ static void read_upstreams(struct brain *b)
             ip4_parse(str_trim(str_sub(line, 11, line.n)), &address) == 0 && address >> 24 != 127) {
             b->upstreams[b->upstreams_count++] = address;
         }
+    }
+    if (b->upstreams_count == 0) {
+        b->upstreams[b->upstreams_count++] = HULL_EGRESS_DNS;
     }
 }
 

@@ -42,6 +42,11 @@ MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, s
 int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
                 struct err *err);
 
+/* The interface by which pods' traffic leaves, in the cluster's network namespace; absent where no
+ * helper is installed or /dev/net/tun can't be opened. Its own DNS server leads to the host's. */
+#define HULL_EGRESS_LINK "tap0"
+#define HULL_EGRESS_DNS  0x0a000203u /* 10.0.2.3 */
+
 /* rm -rf of a data folder, whoever its files belong to: for ordinary users inside a user namespace.
  */
 MUST_CHECK int hull_remove(const char *path, struct err *err);

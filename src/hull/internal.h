@@ -17,4 +17,9 @@ MUST_CHECK int idmap_write(pid_t pid, bool *ret_is_single, struct err *err);
 /* Removes cgroups "coracle-<name>" of every hierarchy, deepest first; what is busy stays. */
 void cgroups_remove(const char *name);
 
+/* Starts the pods' way out for the namespaces of init, and waits until it is there. Returns the
+ * helper's pid, or 0 when there is none. It dies with the keeper. */
+pid_t egress_start(pid_t init);
+void egress_stop(pid_t helper); /* 0 is fine */
+
 #endif

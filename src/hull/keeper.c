@@ -86,7 +86,8 @@ static bool serve(int socket_fd)
 }
 
 /* Clones init into the new namespaces. Returns its pid; in init, never returns. */
-static pid_t clone_init(const struct hull_config *config, int brain_end, int keeper_end)
+static pid_t clone_init(const struct hull_config *config, int brain_end, int keeper_end,
+                        pid_t *ret_egress)
 {
     bool is_root = geteuid() == 0;
     int go[2];
@@ -123,6 +124,7 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
             "no sub-ids for this user in /etc/subuid: every file and process of the cluster is "
             "yours alone, images with other users lose them");
     }
+    *ret_egress = pid > 0 ? egress_start(pid) : 0;
     (void)!write(go[1], is_single ? "1" : "n", 1);
     (void)close(go[1]);
     return pid;
@@ -160,7 +162,8 @@ void keeper_run(const struct hull_config *config)
         log_error("start: %s", strerror(errno));
         _exit(1);
     }
-    pid_t init = clone_init(config, pair[1], pair[0]);
+    pid_t egress = 0;
+    pid_t init = clone_init(config, pair[1], pair[0], &egress);
     if (init < 0) {
         log_error("make the cluster's namespaces: %s", strerror(errno));
         _exit(1);
@@ -184,6 +187,7 @@ void keeper_run(const struct hull_config *config)
             fds[1].fd = -1; /* init holds the other end as long as it lives */
         }
     }
+    egress_stop(egress);
     cgroups_remove(config->name);
     _exit(0);
 }
