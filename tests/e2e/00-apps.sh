@@ -3,7 +3,7 @@
 # The example apps as plain programs: counts are never lost or doubled, not by parallel requests and not by
 # SIGKILL; bad and slow clients are answered and don't hold up others.
 . "$(dirname "$0")/lib.sh"
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 20000)) # below the ports of outgoing connections
 url=http://127.0.0.1:$port
 app=$top/build/examples/moscow-time-1.0
 

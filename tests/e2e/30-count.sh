@@ -15,7 +15,7 @@ spread() { [ "${rose[0]}" -ge 20 ] && [ "${rose[1]}" -ge 20 ] && [ $((rose[0] + 
 t "are spread over both pods, none lost" spread
 t "a pod reaches itself through the service's address" kubectl exec moscow-time-0 -- sh -ec 'for i in $(seq 10); do wget -q -O /dev/null http://$MOSCOW_TIME_SERVICE_HOST:$MOSCOW_TIME_SERVICE_PORT/; done'
 
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 20000)) # below the ports of outgoing connections
 in_background kubectl port-forward pod/moscow-time-1 "$port:5000"
 t "port-forward to a pod" soon 10 curl -sf -o /dev/null "http://127.0.0.1:$port/visits"
 t_has "reaches that pod" 'X-Pod: moscow-time-1' curl -si "http://127.0.0.1:$port/visits"

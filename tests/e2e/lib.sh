@@ -117,6 +117,7 @@ on_exit() {
     trap - EXIT INT TERM
     local pid
     for pid in ${jobs_started[@]+"${jobs_started[@]}"}; do kill "$pid" 2>/dev/null; done
+    if [ "$failed_count" != 0 ] && [ -s "$work/background.log" ]; then tail -n 10 "$work/background.log" | sed "s/^/# background: /"; fi
     if [ -d "$data" ]; then
         if [ "$failed_count" != 0 ] && [ -f "$data/coracle.log" ]; then tail -n 30 "$data/coracle.log" | sed 's/^/# log: /'; fi
         "$coracle" delete --yes --name "$name" --data "$data" >"$work/delete.log" 2>&1 || fail "coracle delete" "$(cat "$work/delete.log")"
