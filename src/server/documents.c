@@ -229,6 +229,21 @@ static void serve_openapi_v3(struct job *job)
     http_reply(x, is_same ? 304 : 200, headers, count, is_same ? S("") : body);
 }
 
+bool serve_custom_kinds(struct job *job)
+{
+    if (!str_eq(job->route.group, S("apiextensions.k8s.io")) ||
+        !str_eq(job->route.version, S("v1")) || job->verb != VERB_LIST ||
+        !str_eq(job->route.resource, S("customresourcedefinitions")) || job->route.name.n > 0) {
+        return false;
+    }
+    job->accept.media = MEDIA_JSON;
+    reply_text(job, 200, S("application/json"),
+               S("{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
+                 "\"apiextensions.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"1\"},"
+                 "\"items\":[]}\n"));
+    return true;
+}
+
 static void serve_index(struct job *job)
 {
     reply_text(job, 200, S("application/json"),

@@ -70,6 +70,10 @@ bool query_number(struct job *job, struct str name, int64_t *ret, struct status 
 
 /* documents.c: everything that is no resource. */
 void serve_path(struct job *job);
+/* The empty list of custom resource definitions; false = another request. kubectl asks for it
+ * before it says that a kind is unknown: with a 404 the user would read of that instead of their
+ * misspelt kind. */
+bool serve_custom_kinds(struct job *job);
 
 /* watch.c */
 void serve_watch(struct job *job);

@@ -115,7 +115,7 @@ static void serve_api(struct job *job)
 static void serve_resource(struct job *job, bool is_watch)
 {
     struct status status = {0};
-    if (!find_kind(job, is_watch)) {
+    if ((!is_watch && serve_custom_kinds(job)) || !find_kind(job, is_watch)) {
         return;
     }
     bool is_pod = str_eq(job->kind->name, S("Pod"));

@@ -362,6 +362,12 @@ TEST(gate_negotiates_and_refuses)
         {ADMIN,
           "GET /apis HTTP/1.1\r\nConnection: close\r\nAccept: "
          "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList\r\n\r\n",       {"as=APIGroupDiscoveryList", "ETag: \"", "\"apps\""}                            },
+        {ADMIN,
+          "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions" END,
+          {"200 OK", "\"items\":[]"}                                                                                                                                           },
+        {ADMIN,
+          "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions" END,
+          {"404 Not Found"}                                                                                                                                                    },
         {ADMIN, "GET /nope" END,                                                              {"404 Not Found", "could not find the requested resource"}                      },
         {ADMIN, "GET /api/v1/frogs" END,                                                      {"404 Not Found"}                                                               },
         {ADMIN, "PUT /api/v1/namespaces" END,                                                 {"405 Method Not Allowed"}                                                      },
