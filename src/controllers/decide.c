@@ -23,6 +23,12 @@ void actions_init(struct actions *actions, struct arena *arena)
     *actions = (struct actions){.arena = arena};
 }
 
+const enum kind_id kinds_all[KIND_ID_COUNT] = {
+#define KIND_ROW(id, group, version, name) KIND_##id,
+    KIND_NAMES(KIND_ROW)
+#undef KIND_ROW
+};
+
 struct action *actions_add(struct actions *actions, enum action_type type, const struct kind *kind,
                            struct str ns, struct str name)
 {

@@ -102,6 +102,9 @@ struct controller {
     struct str event_source; /* "statefulset-controller" */
 };
 
+/* For controllers that look at every kind. */
+extern const enum kind_id kinds_all[KIND_ID_COUNT];
+
 /* Rows of all controllers of this room, in start order. */
 const struct controller *const *controllers(size_t *ret_count);
 

@@ -183,17 +183,11 @@ static void enqueue(const struct view *view, const struct kind *kind, const stru
     }
 }
 
-static const enum kind_id kinds_watched[] = {
-#define KIND_ROW(id, group, version, name) KIND_##id,
-    KIND_NAMES(KIND_ROW)
-#undef KIND_ROW
-};
-
 const struct controller controller_namespace = {
     .name = {"namespace",            9 },
     .decide = decide,
     .enqueue = enqueue,
-    .kinds = kinds_watched,
-    .kinds_count = sizeof kinds_watched / sizeof kinds_watched[0],
+    .kinds = kinds_all,
+    .kinds_count = KIND_ID_COUNT,
     .event_source = {"namespace-controller", 20},
 };

@@ -12,7 +12,8 @@
 
 enum { CGROUP_DEPTH_MAX = 8 };
 
-static void remove_tree(int parent_fd, const char *name, int depth) // NOLINT(misc-no-recursion)
+/* NOLINTNEXTLINE(misc-no-recursion): CGROUP_DEPTH_MAX */
+static void remove_tree(int parent_fd, const char *name, int depth)
 {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -6,7 +6,6 @@
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "data/quantity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -377,16 +376,8 @@ struct val oci_capabilities(const struct oci_input *in, struct arena *arena)
 
 static int64_t amount(const struct val *container, const char *path, bool is_milli)
 {
-    struct quantity q;
-    struct err err = {0};
-    const struct val *v = val_path(container, path);
-    char digits[24];
-    struct str s = val_text(v);
-    if (val_is(v, VAL_INT)) {
-        (void)snprintf(digits, sizeof digits, "%lld", (long long)val_number(v, 0));
-        s = str_of(digits);
-    }
-    if (s.n == 0 || quantity_parse(s, &q, &err) < 0) {
+    struct quantity q = {0};
+    if (!oci_quantity(container, path, &q)) {
         return 0;
     }
     return is_milli ? quantity_millis(q) : quantity_units(q);

@@ -197,7 +197,7 @@ static struct val namespaces(const struct oci_input *in, struct arena *arena)
 
 /* --- resources --- */
 
-static bool quantity_of(const struct val *container, const char *path, struct quantity *ret)
+bool oci_quantity(const struct val *container, const char *path, struct quantity *ret)
 {
     struct err err = {0};
     const struct val *v = val_path(container, path);
@@ -265,11 +265,11 @@ static struct val resources(const struct oci_input *in, struct arena *arena)
     struct quantity q;
     int64_t request = 0;
     int64_t limit = 0;
-    if (quantity_of(in->container, "resources.limits.cpu", &q)) {
+    if (oci_quantity(in->container, "resources.limits.cpu", &q)) {
         limit = quantity_millis(q);
         request = limit;
     }
-    if (quantity_of(in->container, "resources.requests.cpu", &q)) {
+    if (oci_quantity(in->container, "resources.requests.cpu", &q)) {
         request = quantity_millis(q);
     }
     int64_t shares = request * 1024 / 1000;
@@ -280,7 +280,7 @@ static struct val resources(const struct oci_input *in, struct arena *arena)
         val_set(arena, &cpu, S("quota"), val_int(limit * 100 < 1000 ? 1000 : limit * 100));
     }
     val_set(arena, &out, S("cpu"), cpu);
-    if (quantity_of(in->container, "resources.limits.memory", &q)) {
+    if (oci_quantity(in->container, "resources.limits.memory", &q)) {
         struct val memory = val_map();
         val_set(arena, &memory, S("limit"), val_int(quantity_units(q)));
         val_set(arena, &out, S("memory"), memory);

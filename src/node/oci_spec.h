@@ -5,6 +5,7 @@
 #ifndef CORACLE_NODE_OCI_SPEC_H
 #define CORACLE_NODE_OCI_SPEC_H
 
+#include "data/quantity.h"
 #include "data/val.h"
 #include "node/pod_env.h"
 
@@ -61,6 +62,8 @@ MUST_CHECK int oci_user_find(const struct oci_input *input, struct oci_user *ret
 const struct val *oci_security(const struct oci_input *input, struct str field);
 /* process.capabilities. */
 struct val oci_capabilities(const struct oci_input *input, struct arena *arena);
+/* A container's quantity, written as text or as a number; false when it has none. */
+bool oci_quantity(const struct val *container, const char *path, struct quantity *ret);
 /* BestEffort, Burstable, Guaranteed. */
 struct str pod_qos(const struct val *pod);
 int oci_oom_score(const struct oci_input *input);
