@@ -269,6 +269,7 @@ int oci_user_find(const struct oci_input *in, struct oci_user *ret, struct err *
 
 /* --- capabilities --- */
 
+/* In the kernel's order: the index is the number. */
 static const char *const all_caps[] = {
     "CHOWN",
     "DAC_OVERRIDE",
@@ -361,6 +362,8 @@ struct val oci_capabilities(const struct oci_input *in, struct arena *arena)
         has = has && !list_has(drop, "ALL");
         has = has || list_has(add, "ALL") || list_has(add, all_caps[i]);
         has = (has && !list_has(drop, all_caps[i])) || is_privileged;
+        /* What this node lacks, it can't give: the runtime would fail. */
+        has = has && (in->machine->caps == 0 || (in->machine->caps >> i & 1) != 0);
         if (has) {
             val_push(arena, &list, val_str(arena_fmt(arena, "CAP_%s", all_caps[i])));
         }
@@ -370,6 +373,39 @@ struct val oci_capabilities(const struct oci_input *in, struct arena *arena)
     val_set(arena, &caps, S("effective"), val_copy(arena, &list));
     val_set(arena, &caps, S("permitted"), val_copy(arena, &list));
     return caps;
+}
+
+/* --- sysctls --- */
+
+struct str pod_forbidden_sysctl(const struct val *pod, struct arena *arena)
+{
+    static const char *const safe[] = {
+        "kernel.shm_rmid_forced",           "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",     "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",      "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",          "net.ipv4.tcp_wmem"};
+    const struct val *list = val_path(pod, "spec.securityContext.sysctls");
+    for (size_t i = 0; i < val_count(list); i++) {
+        struct str name = val_text(val_get(val_at(list, i), S("name")));
+        bool is_safe = false;
+        for (size_t k = 0; k < ARRAY_LEN(safe); k++) {
+            is_safe = is_safe || str_eq(name, str_of(safe[k]));
+        }
+        const char *why = NULL;
+        if (!is_safe) {
+            why = "not allowlisted";
+        } else if (val_true_at(pod, "spec.hostNetwork") && str_starts(name, S("net."))) {
+            why = "not allowed with host net enabled";
+        } else if (val_true_at(pod, "spec.hostIPC") && str_starts(name, S("kernel."))) {
+            why = "not allowed with host ipc enabled";
+        }
+        if (why) {
+            return arena_fmt(arena, "forbidden sysctl: \"" STR_FMT "\" %s", STR_ARG(name), why);
+        }
+    }
+    return S("");
 }
 
 /* --- quality of service --- */

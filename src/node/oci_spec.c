@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static struct str read_proc(const char *path, struct buf *out)
@@ -48,6 +49,9 @@ void oci_machine_probe(bool is_rootless, bool has_cgroups, struct oci_machine *r
         can_lower = file_put(-1, oom_path, str_of(digits), &err) == 0;
     }
     ret->oom_floor = can_lower ? -1000 : (int)own;
+    for (int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
+        ret->caps |= prctl(PR_CAPBSET_READ, cap) == 1 ? UINT64_C(1) << cap : 0;
+    }
     ret->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
 
@@ -360,6 +364,14 @@ static struct val linux_part(const struct oci_input *in, struct arena *arena)
         val_set(arena, &out, S("readonlyPaths"),
                 text_list(arena, readonly_paths, ARRAY_LEN(readonly_paths)));
     }
+    const struct val *sysctls = val_path(in->pod, "spec.securityContext.sysctls");
+    for (size_t i = 0; i < val_count(sysctls);
+         i++) { /* in joined namespaces: setting again is fine */
+        const struct val *pair = val_at(sysctls, i);
+        struct val *map = val_need_map(arena, &out, S("sysctl"));
+        set_str(arena, map, val_text(val_get(pair, S("name"))),
+                val_text(val_get(pair, S("value"))));
+    }
     if (in->machine->has_cgroups) {
         set_str(arena, &out, S("cgroupsPath"), cgroup_path(in, arena));
         val_set(arena, &out, S("resources"), resources(in, arena));
@@ -376,6 +388,11 @@ int oci_spec_build(const struct oci_input *in, struct arena *arena, struct val *
     if (rc < 0) {
         return rc;
     }
+    struct val seccomp;
+    rc = oci_seccomp(in, val_path(&p, "capabilities.bounding"), arena, &seccomp, err);
+    if (rc < 0) {
+        return rc;
+    }
     rc = beneath_make(in->rootfs, working_dir(in), /*is_file=*/false, err);
     if (rc < 0 && rc != ERR_IO) { /* a file in the way is the runtime's to report */
         return rc;
@@ -389,7 +406,11 @@ int oci_spec_build(const struct oci_input *in, struct arena *arena, struct val *
     val_set(arena, &spec, S("process"), p);
     val_set(arena, &spec, S("root"), root);
     val_set(arena, &spec, S("mounts"), mounts(in, arena));
-    val_set(arena, &spec, S("linux"), linux_part(in, arena));
+    struct val linux_val = linux_part(in, arena);
+    if (!val_is(&seccomp, VAL_NULL)) {
+        val_set(arena, &linux_val, S("seccomp"), seccomp);
+    }
+    val_set(arena, &spec, S("linux"), linux_val);
     struct val notes = val_map();
     set_str(arena, &notes, S("io.kubernetes.container.name"),
             val_text(val_get(in->container, S("name"))));

@@ -24,6 +24,7 @@ struct oci_machine {
     bool has_gid_5;           /* devpts gid=5 works */
     int oom_floor;            /* lowest oom_score_adj we may set */
     int64_t memory_bytes;
+    uint64_t caps; /* the bounding set, bit n = capability n; 0 = unknown, taken for all */
 };
 
 struct oci_input {
@@ -41,6 +42,7 @@ struct oci_input {
     const struct oci_mount *mounts;
     size_t mounts_count;
     const struct oci_machine *machine;
+    struct str seccomp_dir; /* of Localhost profiles */
 };
 
 /* Looks at the machine this process runs on. */
@@ -64,6 +66,13 @@ const struct val *oci_security(const struct oci_input *input, struct str field);
 struct val oci_capabilities(const struct oci_input *input, struct arena *arena);
 /* A container's quantity, written as text or as a number; false when it has none. */
 bool oci_quantity(const struct val *container, const char *path, struct quantity *ret);
+/* oci_seccomp.c: linux.seccomp; null = none. caps: the names of the bounding set. */
+MUST_CHECK int oci_seccomp(const struct oci_input *input, const struct val *caps,
+                           struct arena *arena, struct val *ret, struct err *err);
+/* The profile RuntimeDefault. */
+struct val oci_seccomp_default(const struct val *caps, struct arena *arena);
+/* Why the pod may not run: a sysctl that is not safe or not its own; empty = none. */
+struct str pod_forbidden_sysctl(const struct val *pod, struct arena *arena);
 /* BestEffort, Burstable, Guaranteed. */
 struct str pod_qos(const struct val *pod);
 int oci_oom_score(const struct oci_input *input);

@@ -415,6 +415,39 @@ static void note_image(struct slot_op *op, const struct image *image, struct str
                                    : arena_dup(op->arena, image->id);
 }
 
+/* The process namespace of the container that an ephemeral one looks at; empty = its own. */
+static int find_pid_path(struct slot_op *op, struct str *ret, struct err *err)
+{
+    struct pod *pod = op->pod;
+    struct str target =
+        val_text(val_get(pod->facts.slots[op->index].spec, S("targetContainerName")));
+    *ret = S("");
+    if (target.n == 0) {
+        return 0;
+    }
+    auto_buf struct buf text;
+    buf_init(&text, 64);
+    uint64_t pid = 0;
+    for (size_t i = 0; i < pod->facts.slots_count; i++) {
+        const struct slot *slot = &pod->facts.slots[i];
+        if (slot->cur.state == RUN_RUNNING && str_eq(str_of(slot->name), target)) {
+            struct str id = run_id(pod, slot, slot->cur.attempt, op->arena);
+            struct str bundle = run_bundle(pod->node, id, op->arena);
+            struct str path = arena_fmt(op->arena, STR_FMT "/init.pid", STR_ARG(bundle));
+            if (file_read(-1, path.p, &text, err) < 0 ||
+                str_to_u64(str_trim(buf_str(&text)), &pid) < 0) {
+                return err_wrap(err, "process of container \"%s\"", slot->name);
+            }
+        }
+    }
+    if (pid == 0) {
+        return err_set(err, ERR_NOT_FOUND, "target container \"" STR_FMT "\" is not running",
+                       STR_ARG(target));
+    }
+    *ret = arena_fmt(op->arena, "/proc/%llu/ns/pid", (unsigned long long)pid);
+    return 0;
+}
+
 static int build_spec(struct slot_op *op, const struct image *image, struct val *ret,
                       struct str *ret_rootfs, struct err *err)
 {
@@ -455,6 +488,11 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
     }
     *ret_rootfs = arena_fmt(op->arena, STR_FMT "/rootfs", STR_ARG(dir));
     bool is_host = pod_is_host_network(pod->facts.pod);
+    struct str pid_path;
+    rc = find_pid_path(op, &pid_path, err);
+    if (rc < 0) {
+        return rc;
+    }
     bool is_host_ipc = val_true_at(pod->facts.pod, "spec.hostIPC");
     struct oci_input input = {
         .pod = pod->facts.pod,
@@ -467,9 +505,11 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
         .net_path = is_host || !node->config.net ? S("") : pod_pin(pod, "netns", op->arena),
         .ipc_path = is_host_ipc ? S("") : pod_pin(pod, "ipc", op->arena),
         .uts_path = is_host ? S("") : pod_pin(pod, "uts", op->arena),
+        .pid_path = pid_path,
         .mounts = mounts->list,
         .mounts_count = mounts->count,
         .machine = &node->machine,
+        .seccomp_dir = arena_fmt(op->arena, STR_FMT "/seccomp", STR_ARG(node->config.root_dir)),
     };
     rc = oci_spec_build(&input, op->arena, ret, err);
     if (rc == 0) {

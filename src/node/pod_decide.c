@@ -25,6 +25,7 @@
 #include "node/pod_decide.h"
 
 #include "base/mem.h"
+#include "node/oci_spec.h"
 
 static void add_step(struct plan *plan, enum step_type type, size_t index, usec grace,
                      struct str message)
@@ -414,6 +415,10 @@ void pod_decide(const struct pod_facts *f, struct arena *arena, struct plan *pla
     }
     if (f->is_blocked) {
         return; /* keeps (6) */
+    }
+    if (pod_forbidden_sysctl(f->pod, arena).n > 0) {
+        add_step(plan, STEP_FAIL, 0, 0, S("SysctlForbidden"));
+        return;
     }
     int64_t seconds = val_number_at(f->pod, "spec.activeDeadlineSeconds", 0);
     if (seconds > 0 && f->start_wall > 0) {

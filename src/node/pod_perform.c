@@ -424,13 +424,19 @@ static void back_off(struct pod *pod, size_t index)
 
 static void fail(struct pod *pod, struct str reason)
 {
-    static const char text[] = "Pod was active on the node longer than the specified deadline";
+    struct arena *arena = arena_new(1 << 16);
+    struct str why = pod_forbidden_sysctl(pod->facts.pod, arena);
+    bool is_rejected = why.n > 0;
+    struct str text = is_rejected
+                          ? arena_fmt(arena, "Pod was rejected: " STR_FMT, STR_ARG(why))
+                          : S("Pod was active on the node longer than the specified deadline");
     auto_free char *name = xstrndup(reason.p, reason.n);
     text_set(&pod->facts.end_reason, name);
-    text_set(&pod->facts.end_message, text);
+    text_set(&pod->facts.end_message, text.p);
     pod->facts.stop_begun_at = loop_now(pod->node->config.loop);
-    pod_event(pod, S(""), "Normal", name, str_of(text));
+    pod_event(pod, S(""), is_rejected ? "Warning" : "Normal", name, is_rejected ? why : text);
     pod_record_save(pod);
+    arena_free(arena);
 }
 
 static void deleted(void *ctx, struct object *object, const struct val *val, const struct err *err)

@@ -464,7 +464,9 @@ struct val pod_status(const struct pod_facts *f, struct arena *arena)
         val_set(arena, &status, S("message"), text(arena, f->end_message ? f->end_message : ""));
     }
     set_conditions(f, phase, arena, &status);
-    set_container_statuses(f, arena, &status);
+    if (!str_starts(str_of(f->end_message), S("Pod was rejected: "))) { /* nothing was ever begun */
+        set_container_statuses(f, arena, &status);
+    }
     const struct val *generation = val_path(f->pod, "metadata.generation");
     if (generation) {
         val_set(arena, &status, S("observedGeneration"), *generation);
