@@ -205,6 +205,8 @@ static bool split_id(struct str id, struct str *ret_uid, struct str *ret_name, i
     return true;
 }
 
+static void begin_when_clear(struct node *node);
+
 static void container_exited(void *ctx, const struct container_fact *fact)
 {
     struct node *node = ctx;
@@ -218,6 +220,7 @@ static void container_exited(void *ctx, const struct container_fact *fact)
     struct container_fact *found = map_find(&node->found, fact->id);
     if (found) {
         *found = *fact;
+        begin_when_clear(node);
     }
     struct pod *pod = map_find(&node->pods, uid);
     for (size_t i = 0; pod && i < pod->facts.slots_count; i++) {
@@ -331,13 +334,15 @@ static bool list_pod(void *ctx, struct object *object)
     return true;
 }
 
-static void adopted(void *ctx, const struct err *err)
+/* Starts the work on pods. */
+static void begin(void *ctx)
 {
     struct node *node = ctx;
     struct client *client = node->config.client;
-    if (err) {
-        log_error("asking the runtime for its containers: %s, going on without", err->msg);
+    if (node->is_adopted) {
+        return;
     }
+    timer_stop(&node->orphan_timer);
     node->is_adopted = true;
     client->ops->list(client, KIND_POD, S(""), list_pod, node);
     client->ops->watch(client, KIND_POD, pod_changed, node);
@@ -347,6 +352,68 @@ static void adopted(void *ctx, const struct err *err)
     client->ops->watch(client, KIND_PV, material_changed, node);
     timer_start(node->config.loop, &node->orphan_timer, ORPHAN_DELAY_SECONDS * USEC_PER_SEC,
                 sweep_orphans, node);
+}
+
+struct search {
+    struct str uid;
+    bool is_there;
+};
+
+static bool find_uid(void *ctx, struct object *object)
+{
+    struct search *search = ctx;
+    search->is_there = str_eq(val_text_at(object_val(object), "metadata.uid"), search->uid);
+    return !search->is_there;
+}
+
+/* A container that runs for a pod that the API does not know any more. */
+static bool is_orphan(struct node *node, const struct map_entry *entry)
+{
+    const struct container_fact *fact = entry->value;
+    struct client *client = node->config.client;
+    struct str name;
+    int attempt;
+    struct search search = {0};
+    if (fact->state != CONTAINER_RUNNING || !split_id(entry->key, &search.uid, &name, &attempt)) {
+        return false;
+    }
+    client->ops->list(client, KIND_POD, S(""), find_uid, &search);
+    return !search.is_there;
+}
+
+static void begin_when_clear(struct node *node)
+{
+    for (size_t i = 0; i < node->found.count; i++) {
+        if (node->is_adopted || is_orphan(node, &node->found.entries[i])) {
+            return;
+        }
+    }
+    if (!node->is_adopted) {
+        loop_defer(node->config.loop, begin, node);
+    }
+}
+
+/* A pod that was removed by force while no brain ran may have been made anew already, with the same
+ * name: its first containers must be dead before the second ones start (two running container sets
+ * with one identity never exist). So nothing is begun before; a container that can't be killed
+ * holds the node up for ORPHAN_DELAY_SECONDS at most. */
+static void adopted(void *ctx, const struct err *err)
+{
+    struct node *node = ctx;
+    struct runtime *runtime = node->config.runtime;
+    if (err) {
+        log_error("asking the runtime for its containers: %s, going on without", err->msg);
+    }
+    for (size_t i = 0; i < node->found.count; i++) {
+        if (is_orphan(node, &node->found.entries[i])) {
+            struct str id = node->found.entries[i].key;
+            log_info("killing orphaned container " STR_FMT, STR_ARG(id));
+            runtime->ops->kill(runtime, id, SIGKILL, orphan_killed, node);
+        }
+    }
+    timer_start(node->config.loop, &node->orphan_timer, ORPHAN_DELAY_SECONDS * USEC_PER_SEC, begin,
+                node);
+    begin_when_clear(node);
 }
 
 static int make_dirs(struct node *node, struct err *err)

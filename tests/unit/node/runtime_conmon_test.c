@@ -207,7 +207,7 @@ static void run_kill_exec(void)
     CHECK_INT(ERR_DENIED, w.done_code);
     exec(&w, "long", "[\"sleep\",\"100\"]", 200 * USEC_PER_MS);
     CHECK_INT(ERR_TIMEOUT, w.done_code);
-    CHECK_STR("command timed out: sleep 100", str_of(w.done_text));
+    CHECK_STR("command timed out: \"sleep 100\" timed out after 200ms", str_of(w.done_text));
     exec(&w, "long", "[\"sh\",\"-c\",\"yes | head -c 100000\"]", 5 * USEC_PER_SEC);
     CHECK_INT(0, w.exec_code);
     w.rt->ops->kill(w.rt, S("long"), SIGTERM, on_done, &w);

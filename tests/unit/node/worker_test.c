@@ -3,6 +3,10 @@
 
 #include "test.h"
 
+#include "base/mem.h"
+
+#include <stdlib.h>
+
 static const char one[] =
     "{\"metadata\":{\"name\":\"web\",\"namespace\":\"default\",\"uid\":\"u1\",\"generation\":1},"
     "\"spec\":{\"nodeName\":\"n1\",\"restartPolicy\":\"Always\","
@@ -258,6 +262,29 @@ TEST(worker_kills_orphans)
     buf_clear(&c.log);
     fake_start_node(&c);
     fake_run(&c, 20 * USEC_PER_SEC);
-    EXPECT_STR("4s KILL app_0\n4s exit app_0\n", first_lines(&c, 2));
+    EXPECT_STR("1s KILL app_0\n1s exit app_0\n", first_lines(&c, 2));
+    fake_done(&c);
+}
+
+TEST(worker_waits_for_the_first_containers_of_a_name)
+{
+    struct fake_cluster c;
+    fake_init(&c);
+    fake_start_node(&c);
+    fake_put(&c, KIND_POD, one);
+    fake_run(&c, USEC_PER_SEC);
+    node_free(c.node);
+    c.watches_count = 0;
+    fake_remove(&c, KIND_POD, "default", "web");
+    char *anew = xstrdup(one);
+    char *uid = strstr(anew, "\"u1\"");
+    uid[2] = '2';
+    fake_put(&c, KIND_POD, anew);
+    free(anew);
+    buf_clear(&c.log);
+    fake_start_node(&c);
+    fake_run(&c, 20 * USEC_PER_SEC);
+    EXPECT_STR("1s KILL app_0\n1s exit app_0\n1s create app_0\n1s start app_0\n",
+               first_lines(&c, 4));
     fake_done(&c);
 }
