@@ -521,6 +521,9 @@ static void check_ready(void *ctx)
     }
     b->is_ready = true;
     report(b, "objects\tnamespaces, accounts, storage class 'standard', node");
+    for (size_t i = 0; b->notes[i] != NULL; i++) {
+        report(b, "note\t%s", b->notes[i]);
+    }
     report(b, "ready");
     (void)close(b->progress_fd);
     b->progress_fd = -1;

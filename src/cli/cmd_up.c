@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `coracle up`: prepares the data folder, opens the sockets, starts the hull and shows what the
-// brain reports until it is ready. Progress lines are "step<TAB>detail", the last one is "ready".
+// brain reports until it is ready. Progress lines are "step<TAB>detail", "note<TAB>text" for what
+// is not enforced here, "error<TAB>text", and at last "ready".
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/limits.h"
@@ -161,6 +162,10 @@ static bool on_line(struct up *up, struct str line, struct err *err)
     if (str_eq(name, S("error"))) {
         (void)err_set(err, ERR_INTERNAL, STR_FMT, STR_ARG(line));
         return true;
+    }
+    if (str_eq(name, S("note"))) {
+        (void)printf("  note: " STR_FMT "\n", STR_ARG(line));
+        return false;
     }
     show_step(up, name, line);
     return false;
