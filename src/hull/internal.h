@@ -14,8 +14,9 @@ _Noreturn void init_run(const struct hull_config *config, int keeper_fd);
 /* Writes the id maps of pid's new user namespace: sub-ids by newuidmap and newgidmap where the user
  * has them, else this user alone as root. *ret_is_single tells the second case. */
 MUST_CHECK int idmap_write(pid_t pid, bool *ret_is_single, struct err *err);
-/* Removes cgroups "coracle-<name>" of every hierarchy, deepest first; what is busy stays. */
-void cgroups_remove(const char *name);
+/* Removes cgroups "coracle-<name>" of every hierarchy, deepest first. False
+ * when one is busy and stays. */
+bool cgroups_remove(const char *name);
 
 /* Starts the pods' way out for the namespaces of init, and waits until it is there. Returns the
  * helper's pid, or 0 when there is none. It dies with the keeper. */

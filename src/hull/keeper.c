@@ -188,7 +188,7 @@ void keeper_run(const struct hull_config *config)
         }
     }
     egress_stop(egress);
-    cgroups_remove(config->name);
+    hull_clean(config->name);
     _exit(0);
 }
 
