@@ -227,13 +227,15 @@ static void run_tty(void)
     struct world w;
     world_start(&w);
     const struct session_ops *ops = sessions_ops();
-    struct session *s = open_exec(&w, "stty -echo; read x; stty size; exit 4", true, true);
+    struct session *s = open_exec(&w, "stty -echo; echo up; read x; stty size; exit 4", true, true);
     ops->resize(s, 123, 45);
-    sandbox_pause(w.loop, 200);
+    for (int i = 0; i < 100 && w.out.n == 0; i++) {
+        sandbox_pause(w.loop, 100); /* until the echo is off */
+    }
     ops->input(s, S("go\n"), false);
     sandbox_wait(w.loop, &w.is_ended);
     CHECK_INT(4, w.code);
-    CHECK_STR("45 123\r\n", buf_str(&w.out));
+    CHECK_STR("up\r\n45 123\r\n", buf_str(&w.out));
     s = open_exec(&w, "sleep 100", false, false);
     sandbox_pause(w.loop, 100);
     ops->close(s);
