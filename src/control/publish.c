@@ -313,7 +313,7 @@ static void pass(void *ctx)
         if (claims[i].is_winner) {
             winner = &claims[i];
             serve_winner(p, arena, winner);
-        } else {
+        } else if (winner != NULL) { /* claims of one port stand together, the winner first */
             serve_loser(p, arena, &claims[i], winner);
         }
     }

@@ -594,6 +594,7 @@ static void decide_and_perform(struct pod *pod)
     free(plan);
 }
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): the wake holds a reference until the end */
 static void sync_pod(void *ctx)
 {
     struct pod *pod = ctx;
@@ -607,9 +608,9 @@ static void sync_pod(void *ctx)
         probes_update(pod);
         decide_and_perform(pod);
     }
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the reference that was taken with the wake */
     pod_unref(pod);
 }
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 void pod_wake(struct pod *pod)
 {

@@ -75,7 +75,7 @@ static bool cut_authority(struct str authority, struct str *host, uint16_t *port
 {
     ptrdiff_t at = str_rfind(authority, '@');
     authority = at >= 0 ? str_sub(authority, (size_t)at + 1, authority.n) : authority;
-    struct str digits = S("");
+    struct str digits;
     if (authority.n > 0 && authority.p[0] == '[') {
         ptrdiff_t end = str_find(authority, ']');
         if (end < 0) {
