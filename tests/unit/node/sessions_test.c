@@ -255,8 +255,11 @@ static void run_attach_log(void)
     const struct session_ops *ops = sessions_ops();
     const struct session_request log = {
         .kind = SESSION_LOG, .pod = S("web-0"), .tail_lines = -1, .limit_bytes = -1};
-    (void)open_session(&w, &log);
-    sandbox_wait(w.loop, &w.is_ended);
+    for (int i = 0; i < 100 && w.out.n == 0; i++) { /* a started container has not spoken yet */
+        sandbox_pause(w.loop, 20);
+        (void)open_session(&w, &log);
+        sandbox_wait(w.loop, &w.is_ended);
+    }
     CHECK_STR("first\n", buf_str(&w.out));
     const struct session_request attach = {
         .kind = SESSION_ATTACH, .pod = S("web-0"), .has_stdin = true, .has_stdout = true};
