@@ -261,6 +261,11 @@ static void pod_admit(struct admission *a, struct val *obj)
     if (a->denied->code != 0) {
         return;
     }
+    if (val_true_at(spec, "shareProcessNamespace") && a->warn != NULL) {
+        a->warn(a->warn_ctx,
+                S("spec.shareProcessNamespace: not offered by this node: containers keep "
+                  "process namespaces of their own"));
+    }
     admit_priority(a, spec);
     tolerate(a->arena, spec, S("node.kubernetes.io/not-ready"));
     tolerate(a->arena, spec, S("node.kubernetes.io/unreachable"));
