@@ -61,13 +61,15 @@ static void sweep(void *ctx)
 {
     struct forward *f = ctx;
     usec limit = loop_now(f->loop) - FORWARD_FLOW_IDLE;
-    while (!list_empty(&f->members) &&
-           container_of(f->members.next, struct flow, node)->used <= limit) {
-        flow_close(container_of(f->members.next, struct flow, node));
-    }
-    if (!list_empty(&f->members)) {
-        usec used = container_of(f->members.next, struct flow, node)->used;
-        timer_start(f->loop, &f->timer, used - limit, sweep, f);
+    struct list *it;
+    struct list *next;
+    list_foreach (it, next, &f->members) {
+        struct flow *flow = container_of(it, struct flow, node); /* longest unused first */
+        if (flow->used > limit) {
+            timer_start(f->loop, &f->timer, flow->used - limit, sweep, f);
+            break;
+        }
+        flow_close(flow);
     }
 }
 
