@@ -17,7 +17,7 @@ CPPFLAGS := -D_GNU_SOURCE -Isrc -I$(B)/gen -Itests/unit
 CFLAGS   := -std=c17 -g -fno-common -MMD -MP $(WARN)
 # Archives where the system has them: a shared library costs relocated pages and start-up time even for the little
 # that is used. OpenSSL stays shared: its archive adds 4.4 MB to the program, and its fixes come from the system.
-archive_or_shared = $(if $(filter release,$(FLAVOUR)),$(if $(filter /%,$(shell gcc -print-file-name=lib$(2).a)),-l:lib$(2).a,-l$(1)),-l$(1))
+archive_or_shared = $(if $(filter release,$(FLAVOUR)),$(if $(filter /%,$(shell gcc -print-file-name=lib$(2).a 2>/dev/null)),-l:lib$(2).a,-l$(1)),-l$(1))
 LIBS     := $(call archive_or_shared,uv,uv_a) -lssl -lcrypto \
   $(foreach lib,sqlite3 yaml nftnl mnl nghttp2 z zstd,$(call archive_or_shared,$(lib),$(lib))) -ldl -lm -lpthread
 CFLAGS_release  := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
