@@ -13,6 +13,7 @@ CC      := $(shell command -v ccache) $(if $(filter fuzz,$(FLAVOUR)),clang,gcc)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
   -Wmissing-prototypes -Wold-style-definition -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-truncation \
   -Wswitch-enum -Wimplicit-fallthrough -Wframe-larger-than=16384 -Werror
+WARN += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-gnu-folding-constant)
 CPPFLAGS := -D_GNU_SOURCE -Isrc -I$(B)/gen -Itests/unit
 CFLAGS   := -std=c17 -g -fno-common -MMD -MP $(WARN)
 # Archives where the system has them: a shared library costs relocated pages and start-up time even for the little
@@ -24,7 +25,7 @@ CFLAGS_release  := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -ffunc
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
 CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS_asan    := -fsanitize=address,undefined
-CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-gnu-folding-constant
+CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_fuzz    := -fsanitize=address,undefined
 CFLAGS  += $(CFLAGS_$(FLAVOUR))
 LDFLAGS += $(LDFLAGS_$(FLAVOUR))
