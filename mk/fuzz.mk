@@ -1,6 +1,9 @@
 # Fuzz targets: tests/fuzz/<name>_fuzz.c becomes build/fuzz/<name>_fuzz (clang, libFuzzer, ASan, UBSan).
 #   make fuzz [FUZZ_SECONDS=60]   builds them all and runs each from its corpus, which is tests/fuzz/corpus/<name>/
 FUZZ_SECONDS ?= 60
+ifeq ($(FLAVOUR),fuzz)
+CFLAGS += -Wno-unknown-warning-option
+endif
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
 # The same targets without a fuzzer, in any flavour: `make unit` replays the corpora.
@@ -8,15 +11,14 @@ CORPUS_TESTS := $(FUZZ_NAMES:%=$(B)/tests/%_corpus)
 $(B)/tests/fuzz/%.o: tests/fuzz/%.c
 	@mkdir -p $(@D); echo "  CC  $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(CORPUS_TESTS): $(B)/tests/%_corpus: $(B)/tests/fuzz/%_fuzz.o $(B)/tests/fuzz/replay.o $(B)/libcoracle.a
+$(CORPUS_TESTS): $(B)/tests/%_corpus: $(B)/tests/fuzz/%_fuzz.o $(B)/tests/fuzz/fuzz.o $(B)/tests/fuzz/replay.o $(B)/libcoracle.a
 	@mkdir -p $(@D); echo "  LD  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson $(LIBS)
 -include $(wildcard $(B)/tests/fuzz/*.d)
 
-build/fuzz/%_fuzz: tests/fuzz/%_fuzz.c build/fuzz/libcoracle.a
+build/fuzz/%_fuzz: build/fuzz/tests/fuzz/%_fuzz.o build/fuzz/tests/fuzz/fuzz.o build/fuzz/libcoracle.a
 	@mkdir -p $(@D); echo "  LD  $@"
-	$(Q)clang $(CPPFLAGS) $(filter-out -fsanitize=fuzzer-no-link%,$(CFLAGS)) \
-	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< build/fuzz/libcoracle.a $(LIBS)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ -ljansson $(LIBS)
 
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(FUZZ_NAMES:%=build/fuzz/%_fuzz)

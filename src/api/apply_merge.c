@@ -158,7 +158,8 @@ static struct val prune(struct arena *arena, struct typed typed, const struct va
         struct typed below =
             is_list ? typed_item(typed.field) : typed_child(typed, v->members[i].key);
         struct val kept = prune(arena, below, child, child_last, child_owned);
-        bool is_emptied = val_count(&kept) == 0 && val_count(child) != 0;
+        bool is_emptied = val_count(&kept) == 0 && val_count(child) != 0 &&
+                          !fields_is_member(child_owned); /* `spec: {}` in an intent stays */
         if (is_list) {
             (void)val_push(arena, &out, kept);
         } else if (!is_emptied) {

@@ -87,6 +87,30 @@ static struct str user_file(struct cli *cli, struct err *err)
     return arena_fmt(cli->arena, "%s/.kube/config", home);
 }
 
+static const struct str sections[] = {
+    {"clusters", 8},
+    {"users",    5},
+    {"contexts", 8}
+};
+
+/* What isn't of the form of a kubeconfig is not ours to mend. */
+static int check_shape(struct str path, struct val *config, struct err *err)
+{
+    if (!val_is(config, VAL_MAP)) {
+        return err_set(err, ERR_SYNTAX, "kubeconfig '%s': expected a map at the top", path.p);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        const struct val *list = val_get(config, sections[i]);
+        if (val_is(list, VAL_NULL)) {
+            (void)val_remove(config, sections[i]);
+        } else if (list != NULL && !val_is(list, VAL_LIST)) {
+            return err_set(err, ERR_SYNTAX, "kubeconfig '%s': expected a list under " STR_FMT,
+                           path.p, STR_ARG(sections[i]));
+        }
+    }
+    return 0;
+}
+
 /* An absent or empty file is an empty configuration. */
 static int read_config(struct cli *cli, struct str path, struct val *ret, struct err *err)
 {
@@ -109,10 +133,7 @@ static int read_config(struct cli *cli, struct str path, struct val *ret, struct
     if (val_is(ret, VAL_NULL)) {
         *ret = val_map();
     }
-    if (!val_is(ret, VAL_MAP)) {
-        return err_set(err, ERR_SYNTAX, "kubeconfig '%s': expected a map at the top", path.p);
-    }
-    return 0;
+    return check_shape(path, ret, err);
 }
 
 static int write_config(struct str path, const struct val *config, struct err *err)
@@ -129,12 +150,6 @@ static int write_config(struct str path, const struct val *config, struct err *e
     }
     return file_write_atomic(AT_FDCWD, path.p, buf_str(&text), 0600, err);
 }
-
-static const struct str sections[] = {
-    {"clusters", 8},
-    {"users",    5},
-    {"contexts", 8}
-};
 
 /* Removes the entries called name; true when there was one. */
 static bool remove_entries(struct val *config, struct str name)

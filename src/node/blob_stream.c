@@ -11,7 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { CHUNK_BYTES = 64 << 10 };
+enum { CHUNK_BYTES = 64 << 10, MAGIC_BYTES = 4 };
 
 enum encoding { ENCODING_UNKNOWN, ENCODING_PLAIN, ENCODING_GZIP, ENCODING_ZSTD };
 
@@ -85,30 +85,40 @@ void blob_stream_free(struct blob_stream *s)
     free(s);
 }
 
+/* Appends what one read gives; nothing at the end. */
+static int read_more(struct blob_stream *s, struct err *err)
+{
+    ssize_t n;
+    do {
+        n = read(s->fd, s->in + s->in_n, sizeof s->in - s->in_n);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return err_errno(err, "read");
+    }
+    (void)EVP_DigestUpdate(s->blob_hash, s->in + s->in_n, (size_t)n);
+    s->in_n += (size_t)n;
+    s->blob_bytes += (uint64_t)n;
+    return 0;
+}
+
 /* Keeps the input non-empty until the file ends. */
 static int refill(struct blob_stream *s, struct err *err)
 {
     if (s->in_at < s->in_n) {
         return 0;
     }
-    ssize_t n;
-    do {
-        n = read(s->fd, s->in, sizeof s->in);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        return err_errno(err, "read");
-    }
     s->in_at = 0;
-    s->in_n = (size_t)n;
-    s->blob_bytes += (uint64_t)n;
-    (void)EVP_DigestUpdate(s->blob_hash, s->in, (size_t)n);
-    return 0;
+    s->in_n = 0;
+    return read_more(s, err);
 }
 
 static int recognise(struct blob_stream *s, struct err *err)
 {
-    if (refill(s, err) < 0) {
-        return err->code;
+    for (size_t before = SIZE_MAX; s->in_n < MAGIC_BYTES && s->in_n != before;) { /* pipes */
+        before = s->in_n;
+        if (read_more(s, err) < 0) {
+            return err->code;
+        }
     }
     s->encoding = ENCODING_PLAIN;
     if (s->in_n >= 2 && s->in[0] == 0x1f && s->in[1] == 0x8b) {
@@ -116,7 +126,7 @@ static int recognise(struct blob_stream *s, struct err *err)
         if (inflateInit2(&s->gzip, 15 + 16 /* gzip */) != Z_OK) {
             abort(); /* out of memory */
         }
-    } else if (s->in_n >= 4 && memcmp(s->in, "\x28\xb5\x2f\xfd", 4) == 0) {
+    } else if (s->in_n >= MAGIC_BYTES && memcmp(s->in, "\x28\xb5\x2f\xfd", MAGIC_BYTES) == 0) {
         s->encoding = ENCODING_ZSTD;
         s->zstd = ZSTD_createDStream();
         /* 128 MiB windows, as zstd's own command accepts. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Image references: grammar and normal form (spec/node.md 5.1).
+#include "base/mem.h"
 #include "node/image.h"
 
 #include <ctype.h>
@@ -97,12 +98,25 @@ static bool is_tag(struct str s)
     return true;
 }
 
+/* The algorithms that opencontainers/go-digest knows. */
 static bool is_digest(struct str s)
 {
+    static const struct {
+        const char *name;
+        size_t digits;
+    } algorithms[] = {
+        {"sha256", 64 },
+        {"sha384", 96 },
+        {"sha512", 128}
+    };
     struct str hex = s;
-    struct str algorithm = str_cut(&hex, ':');
-    return algorithm.n > 0 && hex.p != NULL && is_hex(hex) &&
-           (str_eq(algorithm, S("sha256")) ? hex.n == 64 : hex.n >= 32);
+    struct str name = str_cut(&hex, ':');
+    for (size_t i = 0; i < ARRAY_LEN(algorithms); i++) {
+        if (str_eq(name, str_of(algorithms[i].name))) {
+            return hex.n == algorithms[i].digits && is_hex(hex);
+        }
+    }
+    return false;
 }
 
 /* Is the part before the first slash a host? */

@@ -3,25 +3,16 @@
 // Any bytes as a query. What must hold: no query, no answer; an answer echoes the id, is marked as
 // one, keeps to the limit, reads back whole, and is the same over a larger carrier unless it was
 // cut. The second half of the input plays an upstream's reply to a chase.
+#include "fuzz.h"
+
 #include "base/rng.h"
 #include "data/json.h"
 #include "dns/answer.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct zone *zone;
 static struct buf out;
 static struct buf wide;
 static struct buf chase;
-
-static void must(bool is_so)
-{
-    if (!is_so) {
-        abort();
-    }
-}
 
 static void tell(bool is_service, struct str key, struct str json)
 {

@@ -3,21 +3,12 @@
 // Input: JSON of a document, a zero byte, JSON of a patch. The inputs stay as they are, results
 // stay within the depth that readers accept, a merge patch applied twice changes nothing more, and
 // no directive of a strategic merge patch is left in the result.
+#include "fuzz.h"
+
 #include "base/arena.h"
 #include "base/limits.h"
 #include "data/json.h"
 #include "data/patch.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* Every field is known: "l…" lists of maps by "name", "s…" lists of scalars, "r…" replaced maps. */
 static bool any_field(void *ctx, const void *type, struct str name, struct patch_field *ret)

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The canonical form of a quantity is read back as the same quantity and is its own canonical form.
+#include "fuzz.h"
+
 #include "base/arena.h"
 #include "data/quantity.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fuzz target without a fuzzer: runs every seed of a corpus, and each seed cut short at every
-// byte, through LLVMFuzzerTestOneInput. The program's name says which corpus: <name>_corpus reads
+// A fuzz target without a fuzzer: runs every seed of a corpus, and each seed cut short at many
+// places, through LLVMFuzzerTestOneInput. The program's name says which corpus: <name>_corpus reads
 // tests/fuzz/corpus/<name>. Prints what a unit test prints, so that it counts as one.
 #include "base/err.h"
 #include "base/fd.h"
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CUT_BYTES_MAX = 2048 }; /* longer seeds are run whole and cut at steps */
+enum { CUTS_MAX = 4096 }; /* of all seeds together: longer ones are cut at steps */
 
 /* A copy of its own for each length: the sanitizer sees a read behind the end. */
 static void run_bytes(struct str seed, size_t size)
@@ -28,14 +28,14 @@ static void run_bytes(struct str seed, size_t size)
     free(bytes);
 }
 
-static int run_seed(int dir, const char *name, struct err *err)
+static int run_seed(int dir, const char *name, size_t cuts_max, struct err *err)
 {
     auto_buf struct buf text;
     buf_init(&text, FILE_BYTES_MAX);
     if (file_read(dir, name, &text, err) < 0) {
         return err_wrap(err, "seed %s", name);
     }
-    size_t step = text.n / CUT_BYTES_MAX + 1;
+    size_t step = text.n / cuts_max + 1;
     for (size_t size = 0; size < text.n; size += step) {
         run_bytes(buf_str(&text), size);
     }
@@ -52,7 +52,7 @@ static int run_corpus(const char *path, size_t *ret_count, struct err *err)
     *ret_count = 0;
     for (int i = 0; i < n; i++) {
         if (rc == 0 && seeds[i]->d_name[0] != '.') {
-            rc = run_seed(dir, seeds[i]->d_name, err);
+            rc = run_seed(dir, seeds[i]->d_name, (size_t)(CUTS_MAX / n + 1), err);
             ++*ret_count;
         }
         free(seeds[i]);

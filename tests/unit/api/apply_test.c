@@ -267,3 +267,31 @@ TEST(many_updaters_become_ancient)
     EXPECT(val_path(&got.val, "metadata.managedFields.1.fieldsV1.f:data.f:k02") != NULL);
     bench_close(&b);
 }
+
+static struct answer apply_set(struct api_bench *b, const char *security)
+{
+    char body[500];
+    snprintf(body, sizeof(body),
+             "{'apiVersion':'apps/v1','kind':'StatefulSet','metadata':{'name':'a'},'spec':{"
+             "'serviceName':'a','selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{"
+             "'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i',"
+             "'securityContext':%s}]}}}}",
+             security);
+    return apply(b, KIND_STATEFUL_SET, "a", "one", body, false);
+}
+
+/* Found by the fuzzer: what an intent emptied went at the first apply and came back at the second,
+ * which was a new template, and so a rolling update. */
+TEST(an_empty_map_of_an_intent_stays)
+{
+    struct api_bench b;
+    bench_open(&b);
+    EXPECT_INT(201, apply_set(&b, "{'runAsUser':1}").code);
+    struct answer got = apply_set(&b, "{}");
+    EXPECT_INT(200, got.code);
+    EXPECT(val_is(val_path(&got.val, "spec.template.spec.containers.0.securityContext"), VAL_MAP));
+    struct str rv = val_text_at(&got.val, "metadata.resourceVersion");
+    got = apply_set(&b, "{}");
+    EXPECT_STR(rv.p, val_text_at(&got.val, "metadata.resourceVersion"));
+    bench_close(&b);
+}

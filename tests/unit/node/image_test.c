@@ -34,6 +34,7 @@ TEST(references_take_their_normal_form)
         {"a___b",                                                                     NULL,                               "Always"      },
         {"",                                                                          NULL,                               "Always"      },
         {"a:",                                                                        NULL,                               "Always"      },
+        {"a@md5:01234567890123456789012345678901",                                    NULL,                               "Always"      },
         {"a@sha256:12",                                                               NULL,                               "Always"      },
         {"0123456789012345678901234567890123456789012345678901234567890123",          NULL,                               "Always"      },
     };
