@@ -13,18 +13,19 @@ CC      := $(shell command -v ccache) $(if $(filter fuzz,$(FLAVOUR)),clang,gcc)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
   -Wmissing-prototypes -Wold-style-definition -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-truncation \
   -Wswitch-enum -Wimplicit-fallthrough -Wframe-larger-than=16384 -Werror
+WARN += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-gnu-folding-constant)
 CPPFLAGS := -D_GNU_SOURCE -Isrc -I$(B)/gen -Itests/unit
 CFLAGS   := -std=c17 -g -fno-common -MMD -MP $(WARN)
 # Archives where the system has them: a shared library costs relocated pages and start-up time even for the little
 # that is used. OpenSSL stays shared: its archive adds 4.4 MB to the program, and its fixes come from the system.
-archive_or_shared = $(if $(filter release,$(FLAVOUR)),$(if $(filter /%,$(shell gcc -print-file-name=lib$(2).a)),-l:lib$(2).a,-l$(1)),-l$(1))
+archive_or_shared = $(if $(filter release,$(FLAVOUR)),$(if $(filter /%,$(shell gcc -print-file-name=lib$(2).a 2>/dev/null)),-l:lib$(2).a,-l$(1)),-l$(1))
 LIBS     := $(call archive_or_shared,uv,uv_a) -lssl -lcrypto \
   $(foreach lib,sqlite3 yaml nftnl mnl nghttp2 z zstd,$(call archive_or_shared,$(lib),$(lib))) -ldl -lm -lpthread
 CFLAGS_release  := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
 CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS_asan    := -fsanitize=address,undefined
-CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-gnu-folding-constant
+CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_fuzz    := -fsanitize=address,undefined
 CFLAGS  += $(CFLAGS_$(FLAVOUR))
 LDFLAGS += $(LDFLAGS_$(FLAVOUR))

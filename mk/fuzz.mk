@@ -1,9 +1,6 @@
 # Fuzz targets: tests/fuzz/<name>_fuzz.c becomes build/fuzz/<name>_fuzz (clang, libFuzzer, ASan, UBSan).
 #   make fuzz [FUZZ_SECONDS=60]   builds them all and runs each from its corpus, which is tests/fuzz/corpus/<name>/
 FUZZ_SECONDS ?= 60
-ifeq ($(FLAVOUR),fuzz)
-CFLAGS += -Wno-unknown-warning-option
-endif
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
 # The same targets without a fuzzer, in any flavour: `make unit` replays the corpora.

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const char *cluster_path(struct cli *cli, const char *name)
@@ -51,16 +52,26 @@ int cluster_lock(struct cli *cli, pid_t *ret_holder, struct err *err)
     return take_fd(&fd);
 }
 
+/* A process that was just killed is alive for a moment, and one that nobody has reaped yet answers
+ * kill(pid, 0). */
+static bool is_dying(pid_t pid)
+{
+    enum { DYING_MS = 200 };
+    auto_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return pidfd < 0 ? errno == ESRCH : poll(&p, 1, DYING_MS) == 1;
+}
+
 bool cluster_wait_unlocked(struct cli *cli)
 {
     enum { STEP_MS = 20, STEPS_MAX = 500 };
+    pid_t holder = cluster_keeper(cli);
+    if (holder != 0 && !is_dying(holder)) {
+        return false;
+    }
     for (int i = 0; i < STEPS_MAX; i++) {
-        pid_t holder = cluster_keeper(cli);
-        if (holder == 0) {
+        if (cluster_keeper(cli) == 0) {
             return true;
-        }
-        if (kill(holder, 0) == 0 || errno != ESRCH) {
-            return false;
         }
         (void)poll(NULL, 0, STEP_MS);
     }

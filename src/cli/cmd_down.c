@@ -40,7 +40,7 @@ static int stop(struct cli *cli, pid_t keeper)
         return EXIT_FAILED;
     }
     if (wait_for_end(pidfd, DOWN_TIMEOUT_S)) {
-        return EXIT_OK;
+        return cluster_wait_unlocked(cli) ? EXIT_OK : EXIT_FAILED;
     }
     cli_error("the pods did not stop within %d s, killing them", DOWN_TIMEOUT_S);
     if (processes.init > 0) {

@@ -250,6 +250,20 @@ static void view_dependents(void *ctx, struct str uid,
     dependents_each(&control->dependents, uid, dependents_each_val, &dependents);
 }
 
+/* An end that the index has not heard of yet is of this very moment. */
+static usec view_gone_for(void *ctx, enum kind_id kind, struct str ns, struct str name)
+{
+    const struct control *control = ctx;
+    auto_arena struct arena *arena = arena_new(2 * NAME_LEN_MAX + 256);
+    struct str key = api_key(arena, kind_of(kind), ns, name);
+    usec now = loop_now(control->loop);
+    usec gone_for = now - gone_since(&control->gone, key);
+    if (dependents_has(&control->dependents, key)) {
+        return 0;
+    }
+    return gone_for < VIEW_GONE_KEPT ? gone_for : VIEW_GONE_KEPT;
+}
+
 /* --- changes --- */
 
 static void enqueue_add(void *ctx, struct str ns, struct str name)
@@ -266,6 +280,9 @@ static void on_event(void *ctx, const struct kind *kind, struct object *object,
 {
     struct kind_slot *slot = ctx;
     struct control *control = slot->control;
+    if (is_delete && dependents_has(&control->dependents, object->key)) {
+        gone_add(&control->gone, object->key, loop_now(control->loop));
+    }
     dependents_update(&control->dependents, kind, object, is_delete);
     for (size_t i = 0; i < slot->runners_count; i++) {
         struct runner *runner = slot->runners[i];
@@ -307,6 +324,7 @@ static void sweep(void *ctx)
     struct control *control = ctx;
     events_sweep(control->client, loop_wall(control->loop));
     recorder_sweep(control->recorder);
+    gone_sweep(&control->gone, loop_now(control->loop));
     timer_start(control->loop, &control->sweep, EVENT_SWEEP_US, sweep, control);
 }
 
@@ -318,7 +336,8 @@ struct control *control_new(const struct control_config *config)
     control->client = config->client;
     control->is_remote = config->is_remote;
     list_init(&control->queue);
-    control->view = (struct view){view_get, view_list, view_dependents, control};
+    gone_init(&control->gone);
+    control->view = (struct view){view_get, view_list, view_dependents, view_gone_for, control};
     control->recorder = recorder_new(config->loop, config->rng, config->client);
     for (int i = 0; i < KIND_ID_COUNT; i++) {
         control->slots[i] = (struct kind_slot){.control = control, .id = (enum kind_id)i};
@@ -343,6 +362,7 @@ void control_free(struct control *control)
     }
     free(control->runners);
     dependents_done(&control->dependents);
+    gone_done(&control->gone);
     recorder_free(control->recorder);
     free(control);
 }

@@ -105,3 +105,8 @@ void dependents_each(const struct dependents *dependents, struct str uid,
         }
     }
 }
+
+bool dependents_has(const struct dependents *dependents, struct str key)
+{
+    return map_find(&dependents->objects, key) != NULL;
+}

@@ -66,6 +66,22 @@ void dependents_each(const struct dependents *dependents, struct str uid,
                      bool (*each)(void *ctx, const struct kind *kind, struct object *object),
                      void *ctx);
 
+/* Is this object's last version still in the index, so its end not heard of yet? */
+bool dependents_has(const struct dependents *dependents, struct str key);
+
+/* The owned objects that went away in the last VIEW_GONE_KEPT. */
+struct gone {
+    struct map by_key; /* storage key -> struct departure */
+    struct list by_time;
+};
+void gone_init(struct gone *gone);
+void gone_done(struct gone *gone);
+void gone_add(struct gone *gone, struct str key, usec now);
+/* When the object with this key went, or a time long past. */
+usec gone_since(const struct gone *gone, struct str key);
+/* Forgets what is older. */
+void gone_sweep(struct gone *gone, usec now);
+
 /* The objects that a decision has seen: its actions point into them until the last write is done.
  */
 struct pins {
@@ -89,6 +105,7 @@ struct control {
     size_t failing; /* keys in back-off */
     bool is_drain_planned;
     struct dependents dependents;
+    struct gone gone;
     struct recorder *recorder;
     struct timer sweep;
     void (*trace)(void *ctx, const struct controller *controller, struct str ns, struct str name,

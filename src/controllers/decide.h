@@ -25,8 +25,12 @@ struct view {
     void (*dependents)(void *ctx, struct str uid,
                        bool (*each)(void *each_ctx, const struct kind *kind, const struct val *obj),
                        void *each_ctx);
+    /* How long ago the owned object of this name went away; VIEW_GONE_KEPT when longer, never, or
+     * before this process began. */
+    usec (*gone_for)(void *ctx, enum kind_id kind, struct str ns, struct str name);
     void *ctx;
 };
+#define VIEW_GONE_KEPT USEC_PER_SEC
 
 struct env {
     usec now_wall;

@@ -193,10 +193,24 @@ static struct str pod_text(struct sts *sts, const char *verb, struct str pod, co
                      STR_ARG(pod), STR_ARG(sts->name), end);
 }
 
+/* Is the name free for less than STS_REMAKE_PAUSE? Then asks for a decision when it is over. */
+static bool is_resting(struct sts *sts, struct str name)
+{
+    usec gone_for = sts->view->gone_for(sts->view->ctx, KIND_POD, sts->ns, name);
+    if (gone_for >= STS_REMAKE_PAUSE) {
+        return false;
+    }
+    actions_requeue(sts->out, STS_REMAKE_PAUSE - gone_for);
+    return true;
+}
+
 bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
 {
     struct str name =
         arena_fmt(sts->arena, STR_FMT "-%lld", STR_ARG(sts->name), (long long)ordinal);
+    if (is_resting(sts, name)) {
+        return false;
+    }
     /* Someone else's pod has the name: its end enqueues the set again. */
     if (sts->view->get(sts->view->ctx, KIND_POD, sts->ns, name) != NULL ||
         sts_has_stale_claim(sts, ordinal, name, S(""))) {

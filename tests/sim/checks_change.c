@@ -23,6 +23,35 @@ static void check_owners(struct sim *sim, struct str key, const struct val *obj)
     }
 }
 
+/* When a pod went, and in which life of the brain. */
+struct end {
+    usec at;
+    unsigned crashes;
+};
+
+/* A set's pod is not made anew at once: watchers have to see the old one's end. */
+static void check_pause(struct sim *sim, const struct val *pod, bool is_create, bool is_delete)
+{
+    auto_arena struct arena *arena = arena_new(1 << 12);
+    struct str key =
+        arena_fmt(arena, STR_FMT "/" STR_FMT, STR_ARG(meta_ns(pod)), STR_ARG(meta_name(pod)));
+    struct end *end = map_find(&sim->ends, key);
+    const struct val *ref = meta_controller(pod);
+    if (is_create && end != NULL && end->crashes == sim->crashes && ref != NULL &&
+        str_eq(val_text_at(ref, "kind"), S("StatefulSet")) &&
+        sim_now(sim) - end->at < 100 * USEC_PER_MS) {
+        sim_fail(sim, "pause", "pod " STR_FMT " is made anew after %lld us",
+                 STR_ARG(meta_name(pod)), (long long)(sim_now(sim) - end->at));
+    }
+    if (is_delete && ref != NULL) {
+        if (end == NULL) {
+            end = xcalloc(1, sizeof *end);
+            map_put(&sim->ends, key, end);
+        }
+        *end = (struct end){sim_now(sim), sim->crashes};
+    }
+}
+
 static void check_pod(struct sim *sim, const struct val *old, const struct val *pod, bool is_delete)
 {
     struct str name = meta_name(pod);
@@ -173,6 +202,7 @@ void check_change(struct sim *sim, const struct object *before, const struct obj
     struct str key = after->key;
     check_owners(sim, key, obj);
     if (str_starts(key, S("pods/"))) {
+        check_pause(sim, obj, old == NULL && !is_delete, is_delete);
         check_pod(sim, old, obj, is_delete);
     } else if (str_starts(key, S("statefulsets.apps/"))) {
         check_set(sim, old, obj);

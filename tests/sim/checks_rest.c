@@ -267,6 +267,15 @@ static void view_dependents(void *ctx, struct str uid,
     }
 }
 
+static usec view_gone_for(void *ctx, enum kind_id kind, struct str ns, struct str name)
+{
+    (void)ctx;
+    (void)kind;
+    (void)ns;
+    (void)name;
+    return VIEW_GONE_KEPT;
+}
+
 static void decide_key(void *ctx, struct str ns, struct str name)
 {
     struct again *again = ctx;
@@ -294,7 +303,7 @@ static void decide_all(struct sim *sim, const struct controller *controller)
                 .controller = controller,
                 .env = {.now_wall = loop_wall(sim->loop), .rng = &sim->brain_rng, .arena = arena}
             };
-            again.view = (struct view){view_get, view_list, view_dependents, &again};
+            again.view = (struct view){view_get, view_list, view_dependents, view_gone_for, &again};
             controller->enqueue(&again.view, kind_of(controller->kinds[k]), objs.list[i], NULL,
                                 decide_key, &again);
         }

@@ -76,6 +76,13 @@ static void lens_dependents(void *ctx, struct str uid,
     lens->view->dependents(lens->view->ctx, uid, each, each_ctx);
 }
 
+static usec lens_gone_for(void *ctx, enum kind_id kind, struct str ns, struct str name)
+{
+    const struct lens *lens = ctx;
+    return active == MUTATION_NO_PAUSE ? VIEW_GONE_KEPT
+                                       : lens->view->gone_for(lens->view->ctx, kind, ns, name);
+}
+
 static void delete_claim_of(const struct view *view, struct actions *out, const struct action *pod)
 {
     const struct val *volumes =
@@ -111,7 +118,7 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
                    struct actions *out)
 {
     struct lens lens = {view, env->arena};
-    struct view seen = {lens_get, lens_list, lens_dependents, &lens};
+    struct view seen = {lens_get, lens_list, lens_dependents, lens_gone_for, &lens};
     genuine->decide(&seen, ns, name, env, out);
     alter_actions(view, out);
 }

@@ -52,7 +52,8 @@ struct swarm {
     X(DELETES_CLAIMS, "scaling down deletes the claim itself")                                     \
     X(WRONG_STATUS, "readyReplicas is one too many")                                               \
     X(FORGETS_PODS, "the pod with ordinal 1 is never created")                                     \
-    X(NO_CLAIM_BARRIER, "a pod is created on a claim that is about to go")
+    X(NO_CLAIM_BARRIER, "a pod is created on a claim that is about to go")                         \
+    X(NO_PAUSE, "a pod is made anew at once")
 enum mutation {
 #define MUTATION_ID(id, text) MUTATION_##id,
     MUTATIONS(MUTATION_ID)
@@ -105,6 +106,7 @@ struct sim {
     struct map shadow; /* key to struct object *: the last state seen */
     struct map notes;  /* uid to struct note * */
     struct map paces;  /* controller and key to struct pace * */
+    struct map ends;   /* "<ns>/<pod>" to struct end * */
     char *lines[TRACE_LINES];
     size_t lines_count;
     bool is_failed;

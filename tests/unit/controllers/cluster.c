@@ -56,10 +56,19 @@ static void view_dependents(void *ctx, struct str uid,
     }
 }
 
+static usec view_gone_for(void *ctx, enum kind_id kind, struct str ns, struct str name)
+{
+    struct cluster *c = ctx;
+    (void)ns;
+    bool is_it = kind == KIND_POD && str_eq(name, str_of(c->gone));
+    return is_it && c->now - c->gone_at < VIEW_GONE_KEPT ? c->now - c->gone_at : VIEW_GONE_KEPT;
+}
+
 void cluster_open(struct cluster *c)
 {
-    *c = (struct cluster){.arena = arena_new(DECIDE_ARENA_MAX), .now = 1800000000 * USEC_PER_SEC};
-    c->view = (struct view){view_get, view_list, view_dependents, c};
+    *c = (struct cluster){
+        .arena = arena_new(DECIDE_ARENA_MAX), .now = 1800000000 * USEC_PER_SEC, .gone = ""};
+    c->view = (struct view){view_get, view_list, view_dependents, view_gone_for, c};
     rng_seed(&c->rng, 1);
 }
 
@@ -243,6 +252,7 @@ struct str cluster_decide(struct cluster *c, const struct controller *controller
     struct actions actions;
     actions_init(&actions, c->arena);
     controller->decide(&c->view, str_of(ns), str_of(name), &env, &actions);
+    c->requeue_after = actions.requeue_after;
     for (size_t i = 0; i < actions.count; i++) {
         if (!perform(c, &actions.list[i]) && !actions.list[i].is_optional) {
             actions.count = i;

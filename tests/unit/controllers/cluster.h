@@ -16,7 +16,10 @@ struct cluster {
     usec now;
     uint64_t rev;
     uint64_t uids;
-    bool has_slow_pods;       /* a deleted pod stays, terminating, until cluster_remove */
+    bool has_slow_pods; /* a deleted pod stays, terminating, until cluster_remove */
+    const char *gone;   /* the pod that went away at gone_at, for view.gone_for */
+    usec gone_at;
+    usec requeue_after;       /* of the last decision */
     struct str revisions[16]; /* names in order of creation: A, B, … */
     size_t revisions_count;
 };

@@ -454,6 +454,34 @@ TEST(relabelled_pod_is_released_and_its_name_blocks)
     cluster_close(&c);
 }
 
+/* The same name only, and only for a moment. */
+TEST(a_name_rests_before_it_is_used_again)
+{
+    static const struct {
+        const char *gone;
+        int64_t ago_ms;
+        const char *want;
+        int requeue_ms;
+    } cases[] = {
+        {"web-1", 0,   STATUS,                               100},
+        {"web-1", 99,  STATUS,                               1  },
+        {"web-1", 100, STATUS "CREATE pods default/web-1\n", 0  },
+        {"web-2", 0,   STATUS "CREATE pods default/web-1\n", 0  },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct cluster c;
+        cluster_open(&c);
+        put_set(&c, "\"replicas\":2");
+        settle(&c, 2);
+        cluster_remove(&c, KIND_POD, "default", "web-1");
+        c.gone = cases[i].gone;
+        c.gone_at = c.now - cases[i].ago_ms * USEC_PER_MS;
+        EXPECT_STR(cases[i].want, run_op(&c, "none"));
+        EXPECT_INT(cases[i].requeue_ms, (int)(c.requeue_after / USEC_PER_MS));
+        cluster_close(&c);
+    }
+}
+
 TEST(min_ready_seconds_gate_creation)
 {
     struct cluster c;
