@@ -13,7 +13,7 @@ int main(int argc, char **argv)
         return brain_main(argc - 2, argv + 2);
     }
     if (argc > 1 && strcmp(argv[1], "image-worker") == 0) {
-        image_worker_main(argc, argv);
+        image_worker_main();
     }
     return cli_main(argc, argv);
 }

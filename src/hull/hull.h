@@ -42,6 +42,11 @@ MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, s
 int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
                 struct err *err);
 
+/* Brain side: has the keeper run "coracle image-worker" on the host's network, so that registries
+ * are reached as from the host, with fd (not owned) as its standard input and output; for ordinary
+ * users in the cluster's user namespace. The worker dies with the keeper. Blocking, 0.3 ms. */
+MUST_CHECK int hull_run_image_worker(int keeper_fd, int fd, struct err *err);
+
 /* The interface by which pods' traffic leaves, in the cluster's network namespace; absent where no
  * helper is installed or /dev/net/tun can't be opened. Its own DNS server leads to the host's. */
 #define HULL_EGRESS_LINK "tap0"

@@ -30,6 +30,9 @@
 
 enum { REQUEST_BYTES_MAX = 128 };
 
+/* The request that brings a descriptor. */
+#define RUN_WORKER "image-worker"
+
 /* "tcp 127.0.0.1 30080": a socket that listens there, or -1 with errno. */
 static int open_port(const char *request)
 {
@@ -63,21 +66,20 @@ static int open_port(const char *request)
 
 /* One request, one answer: "0 <request>" with the descriptor, or the errno in place of 0. False
  * when the line is cut. */
-static bool serve(int socket_fd)
+static bool serve(int socket_fd, pid_t init)
 {
     char request[REQUEST_BYTES_MAX];
-    int unwanted;
-    ssize_t n = fd_recv(socket_fd, request, sizeof request - 1, &unwanted);
-    if (unwanted >= 0) {
-        (void)close(unwanted);
-    }
+    auto_close int given = -1;
+    ssize_t n = fd_recv(socket_fd, request, sizeof request - 1, &given);
     if (n <= 0) {
         return n < 0 && errno == EAGAIN;
     }
     request[n] = '\0';
-    auto_close int fd = open_port(request);
+    bool is_worker = str_starts(str_of(request), S(RUN_WORKER));
+    auto_close int fd = is_worker ? -1 : open_port(request);
+    bool is_done = is_worker ? image_worker_start(init, given) == 0 : fd >= 0;
     char answer[REQUEST_BYTES_MAX + 16];
-    int len = snprintf(answer, sizeof answer, "%d %s", fd < 0 ? errno : 0, request);
+    int len = snprintf(answer, sizeof answer, "%d %s", is_done ? 0 : errno, request);
     struct err err;
     if (fd_send(socket_fd, (struct str){answer, (size_t)len}, fd, &err) < 0) {
         log_warn("answer to '%s': %s", request, err.msg);
@@ -141,16 +143,21 @@ static int watch_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* True when init is gone. */
-static bool on_signal(int signal_fd, pid_t init)
+/* True when init is gone. Other children are image workers, and the egress helper. */
+static bool on_signal(int signal_fd, pid_t init, pid_t *egress)
 {
+    bool is_gone = false;
     struct signalfd_siginfo info;
     while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
             (void)kill(init, SIGTERM);
         }
     }
-    return waitpid(init, NULL, WNOHANG) == init;
+    for (pid_t pid = waitpid(-1, NULL, WNOHANG); pid > 0; pid = waitpid(-1, NULL, WNOHANG)) {
+        is_gone = is_gone || pid == init;
+        *egress = pid == *egress ? 0 : *egress;
+    }
+    return is_gone;
 }
 
 void keeper_run(const struct hull_config *config)
@@ -180,10 +187,10 @@ void keeper_run(const struct hull_config *config)
         if (poll(fds, 2, -1) < 0 && errno != EINTR) {
             break;
         }
-        if ((fds[0].revents & POLLIN) && on_signal(signal_fd, init)) {
+        if ((fds[0].revents & POLLIN) && on_signal(signal_fd, init, &egress)) {
             break;
         }
-        if (fds[1].revents != 0 && !serve(pair[0])) {
+        if (fds[1].revents != 0 && !serve(pair[0], init)) {
             fds[1].fd = -1; /* init holds the other end as long as it lives */
         }
     }
@@ -256,6 +263,21 @@ int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16
         err->code = code == EADDRINUSE ? ERR_EXISTS : err->code;
     }
     return fd;
+}
+
+int hull_run_image_worker(int keeper_fd, int fd, struct err *err)
+{
+    static unsigned serial;
+    char text[REQUEST_BYTES_MAX];
+    uint64_t code;
+    int n = snprintf(text, sizeof text, RUN_WORKER " %d %u", (int)getpid(), serial++);
+    struct str request = {text, (size_t)n};
+    if (fd_send(keeper_fd, request, fd, err) < 0) {
+        return err->code;
+    }
+    (void)await_answer(keeper_fd, request, &code);
+    errno = (int)code;
+    return code == 0 ? 0 : err_errno(err, "start the image worker on the host");
 }
 
 /* First child of pid whose name is comm (any when NULL), or 0. */

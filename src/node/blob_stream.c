@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/blob_stream.h"
 
-#include "base/enc.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -21,8 +19,8 @@ struct blob_stream {
     uint64_t plain_max;
     uint64_t plain_bytes;
     uint64_t blob_bytes;
-    EVP_MD_CTX *blob_hash;
-    EVP_MD_CTX *plain_hash;
+    struct digest *blob_hash;
+    struct digest *plain_hash;
     z_stream gzip;
     ZSTD_DStream *zstd;
     bool is_between; /* compressed members may follow one another; the end may come here */
@@ -32,42 +30,13 @@ struct blob_stream {
     unsigned char out[CHUNK_BYTES];
 };
 
-static EVP_MD_CTX *hash_new(void)
-{
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
-        abort(); /* out of memory */
-    }
-    return hash;
-}
-
-static void hash_text(EVP_MD_CTX *hash, char out[static DIGEST_TEXT_MAX])
-{
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    auto_buf struct buf text;
-    buf_init(&text, DIGEST_TEXT_MAX);
-    (void)EVP_DigestFinal_ex(hash, bytes, &n);
-    (void)buf_add(&text, S("sha256:"));
-    (void)hex_encode(&text, (struct str){(const char *)bytes, n});
-    memcpy(out, text.p, text.n + 1);
-}
-
-void digest_of(struct str bytes, char out[static DIGEST_TEXT_MAX])
-{
-    EVP_MD_CTX *hash = hash_new();
-    (void)EVP_DigestUpdate(hash, bytes.p, bytes.n);
-    hash_text(hash, out);
-    EVP_MD_CTX_free(hash);
-}
-
 struct blob_stream *blob_stream_new(int fd, uint64_t plain_max)
 {
     struct blob_stream *s = xcalloc(1, sizeof *s);
     s->fd = fd;
     s->plain_max = plain_max;
-    s->blob_hash = hash_new();
-    s->plain_hash = hash_new();
+    s->blob_hash = digest_new();
+    s->plain_hash = digest_new();
     return s;
 }
 
@@ -80,8 +49,8 @@ void blob_stream_free(struct blob_stream *s)
         (void)inflateEnd(&s->gzip);
     }
     (void)ZSTD_freeDStream(s->zstd);
-    EVP_MD_CTX_free(s->blob_hash);
-    EVP_MD_CTX_free(s->plain_hash);
+    digest_free(s->blob_hash);
+    digest_free(s->plain_hash);
     free(s);
 }
 
@@ -95,7 +64,7 @@ static int read_more(struct blob_stream *s, struct err *err)
     if (n < 0) {
         return err_errno(err, "read");
     }
-    (void)EVP_DigestUpdate(s->blob_hash, s->in + s->in_n, (size_t)n);
+    digest_add(s->blob_hash, (struct str){(const char *)s->in + s->in_n, (size_t)n});
     s->in_n += (size_t)n;
     s->blob_bytes += (uint64_t)n;
     return 0;
@@ -205,7 +174,7 @@ int blob_stream_next(struct blob_stream *s, struct str *ret, struct err *err)
         return err_set(err, ERR_LIMIT, "unpacks to more than %llu bytes",
                        (unsigned long long)s->plain_max);
     }
-    (void)EVP_DigestUpdate(s->plain_hash, s->out, n);
+    digest_add(s->plain_hash, (struct str){(const char *)s->out, n});
     *ret = (struct str){(const char *)s->out, n};
     return 0;
 }
@@ -220,8 +189,8 @@ int blob_stream_finish(struct blob_stream *s, char blob[static DIGEST_TEXT_MAX],
             return err->code;
         }
     }
-    hash_text(s->blob_hash, blob);
-    hash_text(s->plain_hash, plain);
+    digest_text(s->blob_hash, blob);
+    digest_text(s->plain_hash, plain);
     *ret_blob_bytes = s->blob_bytes;
     return 0;
 }

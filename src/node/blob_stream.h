@@ -5,9 +5,7 @@
 #ifndef CORACLE_NODE_BLOB_STREAM_H
 #define CORACLE_NODE_BLOB_STREAM_H
 
-#include "base/str.h"
-
-enum { DIGEST_TEXT_MAX = sizeof "sha256:" + 64 };
+#include "registry/digest.h"
 
 struct blob_stream;
 
@@ -20,7 +18,5 @@ MUST_CHECK int blob_stream_next(struct blob_stream *s, struct str *ret, struct e
 MUST_CHECK int blob_stream_finish(struct blob_stream *s, char blob[static DIGEST_TEXT_MAX],
                                   char plain[static DIGEST_TEXT_MAX], uint64_t *ret_blob_bytes,
                                   struct err *err);
-/* "sha256:…" of bytes. */
-void digest_of(struct str bytes, char out[static DIGEST_TEXT_MAX]);
 
 #endif

@@ -9,6 +9,8 @@
 #include "data/json.h"
 #include "node/image.h"
 #include "node/layer.h"
+#include "registry/digest.h"
+#include "registry/reference.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +36,7 @@ struct image_parts {
     struct str config; /* its bytes */
     struct str layer_paths[IMAGE_LAYERS_MAX];
     struct str layer_digests[IMAGE_LAYERS_MAX]; /* empty = the archive names none */
+    uint64_t layer_bytes[IMAGE_LAYERS_MAX];
     size_t layers_count;
     struct str manifest_digest; /* empty: docker archive, one is made up */
     struct val names;
@@ -86,14 +89,9 @@ static int read_json(struct loading *ld, struct str path, struct val *ret, struc
 /* "blobs/sha256/…" of a digest; empty when it is not one that we check. */
 static struct str blob_path(struct loading *ld, struct str digest)
 {
-    bool is_fine = str_starts(digest, S("sha256:")) && digest.n == DIGEST_TEXT_MAX - 1;
-    for (size_t i = 7; is_fine && i < digest.n; i++) {
-        is_fine = (digest.p[i] >= '0' && digest.p[i] <= '9') ||
-                  (digest.p[i] >= 'a' && digest.p[i] <= 'f');
-    }
-    return is_fine ? arena_fmt(ld->arena, "blobs/sha256/" STR_FMT,
-                               STR_ARG(str_sub(digest, 7, digest.n)))
-                   : (struct str){0};
+    return digest_is_valid(digest)
+               ? arena_fmt(ld->arena, "blobs/sha256/" STR_FMT, STR_ARG(digest_hex(digest)))
+               : (struct str){0};
 }
 
 static int read_blob(struct loading *ld, struct str digest, struct str *ret, struct err *err)
@@ -115,24 +113,22 @@ static int read_blob(struct loading *ld, struct str digest, struct str *ret, str
 
 /* Unpacks one layer beside and renames it into place, unless the store has it. */
 static int load_layer(struct loading *ld, struct str path, struct str digest, struct str diff_id,
-                      struct str chain, uint64_t *bytes, struct err *err)
+                      struct str chain, struct err *err)
 {
     auto_free char *final = xasprintf("%s/layers/" STR_FMT, ld->store, STR_ARG(chain));
     auto_free char *temp = xasprintf("%s/tmp/layer-%d-%d", ld->store, (int)getpid(), ld->serial++);
     char blob[DIGEST_TEXT_MAX];
     char plain[DIGEST_TEXT_MAX];
-    uint64_t blob_bytes = 0;
-    struct stat st;
+    uint64_t bytes = 0;
+    if (access(final, F_OK) == 0) {
+        return 0;
+    }
     auto_close int fd = open_file(ld, path, err);
     if (fd < 0) {
         return fd;
     }
-    if (access(final, F_OK) == 0) {
-        *bytes += fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-        return 0;
-    }
     if (dir_make_all(temp, 0755, err) < 0 ||
-        layer_unpack(fd, temp, &layer_limits_default, blob, plain, &blob_bytes, err) < 0) {
+        layer_unpack(fd, temp, &layer_limits_default, blob, plain, &bytes, err) < 0) {
         return err->code;
     }
     if (digest.n > 0 && !str_eq(digest, str_of(blob))) {
@@ -143,11 +139,22 @@ static int load_layer(struct loading *ld, struct str path, struct str digest, st
                        STR_ARG(diff_id));
     }
     auto_close int dir = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || syncfs(dir) < 0 || rename(temp, final) < 0) {
+    if (dir < 0 || syncfs(dir) < 0) {
         return err_errno(err, "store layer '%s'", final);
     }
-    *bytes += blob_bytes;
-    return 0;
+    /* Another worker may have brought the same layer meanwhile. */
+    return rename(temp, final) < 0 && errno != EEXIST && errno != ENOTEMPTY
+               ? err_errno(err, "store layer '%s'", final)
+               : 0;
+}
+
+/* What it takes packed: as its manifest says, else as its file is. */
+static uint64_t layer_bytes(struct loading *ld, const struct image_parts *parts, size_t i)
+{
+    struct stat st;
+    struct str path = arena_dup(ld->arena, parts->layer_paths[i]);
+    bool is_file = parts->layer_bytes[i] == 0 && fstatat(ld->root, path.p, &st, 0) == 0;
+    return is_file ? (uint64_t)st.st_size : parts->layer_bytes[i];
 }
 
 /* An OCI manifest for an image that came without one: the same archive gives the same digest. */
@@ -175,28 +182,47 @@ static struct str make_up_manifest(struct loading *ld, const struct image_parts 
     return arena_dup(ld->arena, str_of(digest));
 }
 
-static int load_layers(struct loading *ld, const struct image_parts *parts,
-                       const struct val *diff_ids, struct val *ret_chains, uint64_t *bytes,
-                       struct err *err)
+int image_chains(const struct val *config, size_t layers_count, struct arena *arena,
+                 struct str ret[static IMAGE_LAYERS_MAX], struct err *err)
 {
+    const struct val *diff_ids = val_path(config, "rootfs.diff_ids");
     struct str chain = {0};
-    for (size_t i = 0; i < parts->layers_count; i++) {
+    if (!val_is(config, VAL_MAP) || val_count(diff_ids) != layers_count) {
+        return err_set(err, ERR_INVALID,
+                       "the configuration lists %zu layers (rootfs.diff_ids), the manifest %zu",
+                       val_count(diff_ids), layers_count);
+    }
+    for (size_t i = 0; i < layers_count; i++) {
         struct str diff_id = val_text(val_at(diff_ids, i));
         char digest[DIGEST_TEXT_MAX];
-        if (blob_path(ld, diff_id).n == 0) {
+        if (!digest_is_valid(diff_id)) {
             return err_set(err, ERR_INVALID, "diff id '" STR_FMT "' is not a sha256 digest",
                            STR_ARG(diff_id));
         }
-        digest_of(arena_fmt(ld->arena, STR_FMT " " STR_FMT, STR_ARG(chain), STR_ARG(diff_id)),
-                  digest);
-        chain = i == 0 ? diff_id : arena_dup(ld->arena, str_of(digest));
-        struct str name = str_sub(chain, 7, chain.n);
-        if (load_layer(ld, parts->layer_paths[i], parts->layer_digests[i], diff_id, name, bytes,
-                       err) < 0) {
+        digest_of(arena_fmt(arena, STR_FMT " " STR_FMT, STR_ARG(chain), STR_ARG(diff_id)), digest);
+        chain = i == 0 ? diff_id : arena_dup(arena, str_of(digest));
+        ret[i] = digest_hex(chain);
+    }
+    return 0;
+}
+
+static int load_layers(struct loading *ld, const struct image_parts *parts,
+                       const struct val *config, struct val *ret_chains, uint64_t *bytes,
+                       struct err *err)
+{
+    struct str chains[IMAGE_LAYERS_MAX];
+    const struct val *diff_ids = val_path(config, "rootfs.diff_ids");
+    if (image_chains(config, parts->layers_count, ld->arena, chains, err) < 0) {
+        return err->code;
+    }
+    for (size_t i = 0; i < parts->layers_count; i++) {
+        *bytes += layer_bytes(ld, parts, i);
+        if (load_layer(ld, parts->layer_paths[i], parts->layer_digests[i],
+                       val_text(val_at(diff_ids, i)), chains[i], err) < 0) {
             return err_wrap(err, "layer %zu ('" STR_FMT "')", i + 1,
                             STR_ARG(parts->layer_paths[i]));
         }
-        (void)val_push(ld->arena, ret_chains, val_str(name));
+        (void)val_push(ld->arena, ret_chains, val_str(chains[i]));
     }
     return 0;
 }
@@ -212,21 +238,16 @@ static int load_image(struct loading *ld, const struct image_parts *parts, struc
     if (json_read(parts->config, ld->arena, NULL, &config, err) < 0) {
         return err_wrap(err, "image configuration");
     }
-    const struct val *diff_ids = val_path(&config, "rootfs.diff_ids");
-    if (!val_is(&config, VAL_MAP) || val_count(diff_ids) != parts->layers_count) {
-        return err_set(err, ERR_INVALID,
-                       "the configuration lists %zu layers (rootfs.diff_ids), the manifest %zu",
-                       val_count(diff_ids), parts->layers_count);
-    }
-    if (load_layers(ld, parts, diff_ids, &chains, &bytes, err) < 0) {
+    if (load_layers(ld, parts, &config, &chains, &bytes, err) < 0) {
         return err->code;
     }
     auto_free char *config_path = xasprintf("%s/configs/%s.json", ld->store, id + 7);
     if (file_write_atomic(AT_FDCWD, config_path, parts->config, 0644, err) < 0) {
         return err->code;
     }
-    struct str digest = parts->manifest_digest.n > 0 ? parts->manifest_digest
-                                                     : make_up_manifest(ld, parts, id, diff_ids);
+    struct str digest = parts->manifest_digest.n > 0
+                            ? parts->manifest_digest
+                            : make_up_manifest(ld, parts, id, val_path(&config, "rootfs.diff_ids"));
     (void)val_set(ld->arena, &image, S("id"), val_str(arena_dup(ld->arena, str_of(id))));
     (void)val_set(ld->arena, &image, S("digest"), val_str(digest));
     (void)val_set(ld->arena, &image, S("names"), parts->names);
@@ -239,7 +260,7 @@ static int load_image(struct loading *ld, const struct image_parts *parts, struc
 static int add_name(struct loading *ld, struct val *names, struct str text, struct err *err)
 {
     struct str name;
-    if (image_ref_normalise(ld->arena, text, &name, err) < 0) {
+    if (reference_normalise(ld->arena, text, &name, err) < 0) {
         return err->code;
     }
     (void)val_push(ld->arena, names, val_str(name));
@@ -263,18 +284,6 @@ static struct str name_of(struct loading *ld, const struct val *descriptor)
     return arena_fmt(ld->arena, STR_FMT ":" STR_FMT, STR_ARG(file), STR_ARG(ref));
 }
 
-static bool is_for_this_machine(const struct val *descriptor)
-{
-#if defined(__aarch64__)
-    static const char machine[] = "arm64";
-#else
-    static const char machine[] = "amd64";
-#endif
-    const struct val *platform = val_get(descriptor, S("platform"));
-    return platform == NULL || (str_eq(val_text_at(platform, "os"), S("linux")) &&
-                                str_eq(val_text_at(platform, "architecture"), str_of(machine)));
-}
-
 static int load_manifest(struct loading *ld, const struct val *manifest, struct str digest,
                          struct str name, struct err *err)
 {
@@ -294,6 +303,7 @@ static int load_manifest(struct loading *ld, const struct val *manifest, struct 
     for (size_t i = 0; i < parts->layers_count; i++) {
         parts->layer_digests[i] = val_text_at(val_at(layers, i), "digest");
         parts->layer_paths[i] = blob_path(ld, parts->layer_digests[i]);
+        parts->layer_bytes[i] = (uint64_t)val_number_at(val_at(layers, i), "size", 0);
         if (parts->layer_paths[i].n == 0) {
             return err_set(err, ERR_INVALID, "layer %zu has no sha256 digest", i + 1);
         }
@@ -314,7 +324,8 @@ static int load_index(struct loading *ld, const struct val *index, struct str ou
         struct str name = own_name.n > 0 ? own_name : outer_name;
         struct str text = {0};
         struct val v = {0};
-        if (!is_for_this_machine(descriptor)) {
+        const struct val *platform = val_get(descriptor, S("platform"));
+        if (platform != NULL && !platform_is_ours(platform)) {
             continue;
         }
         if (depth == INDEX_DEPTH_MAX) {
@@ -421,4 +432,35 @@ int image_load_into(const char *archive, const char *store, struct arena *arena,
     }
     *ret = images;
     return 0;
+}
+
+int image_load_manifest(const char *layout, struct str manifest_digest, struct str name,
+                        const char *store, struct arena *arena, struct val *ret, struct err *err)
+{
+    struct val images = val_list();
+    struct val v;
+    struct str text;
+    auto_close int root = open(layout, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct loading ld = {
+        .store = store, .archive = layout, .arena = arena, .root = root, .images = &images};
+    if (root < 0) {
+        return err_errno(err, "open '%s'", layout);
+    }
+    if (read_blob(&ld, manifest_digest, &text, err) < 0 ||
+        json_read(text, arena, NULL, &v, err) < 0 ||
+        load_manifest(&ld, &v, manifest_digest, name, err) < 0) {
+        return err->code;
+    }
+    *ret = images;
+    return 0;
+}
+
+int image_load_layer(const char *layout, struct str digest, struct str diff_id, struct str chain,
+                     const char *store, struct err *err)
+{
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    auto_close int root = open(layout, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct loading ld = {.store = store, .archive = layout, .arena = arena, .root = root};
+    return root < 0 ? err_errno(err, "open '%s'", layout)
+                    : load_layer(&ld, blob_path(&ld, digest), digest, diff_id, chain, err);
 }

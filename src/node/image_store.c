@@ -2,32 +2,21 @@
 //
 // The store of images: index.json is the list of what is there (read once, rewritten whole),
 // configs/ and layers/ hold the rest, uses/ says which root file system holds which image, tmp/ is
-// swept at every open. Loads run one at a time in a worker process; only its finished result
-// changes the index. Root file systems are in rootfs.c.
+// swept when nothing is under way, blobs/ holds what pulls fetch. Workers are in image_job.c, root
+// file systems in rootfs.c.
 #include "node/image_store.h"
 
 #include "base/fd.h"
 #include "base/mem.h"
 #include "data/json.h"
 #include "node/image_load.h"
+#include "registry/reference.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-struct load {
-    struct list node;
-    struct image_store *store;
-    char *path;
-    image_loaded_fn *done;
-    void *ctx;
-    struct child *child;
-    struct io *io;
-    int fd;
-    struct buf output;
-};
 
 static void entry_free(void *p)
 {
@@ -157,16 +146,29 @@ static bool is_layer_used(const struct image_store *store, struct str name)
     return str_eq(name, S("empty"));
 }
 
-/* Layers that no image names, and whatever a worker left in tmp. */
-static void sweep(const struct image_store *store)
+static bool is_garbage(const struct image_store *store, const char *room, const char *name,
+                       enum sweep_blobs blobs)
 {
+    if (strcmp(room, "layers") == 0) {
+        return name[0] != '.' && !is_layer_used(store, str_of(name));
+    }
+    bool is_part = str_ends(str_of(name), S(".part"));
+    return name[0] != '.' && (strcmp(room, BLOBS_DIR) != 0 || blobs == SWEEP_ALL ||
+                              (blobs == SWEEP_WHOLE && !is_part));
+}
+
+void image_store_sweep(const struct image_store *store, enum sweep_blobs blobs)
+{
+    static const char *const rooms[] = {"tmp", "layers", BLOBS_DIR};
     struct err err;
-    static const char *const rooms[] = {"tmp", "layers"};
+    if (!list_empty(&store->jobs)) {
+        return; /* it may just have made what no image names yet */
+    }
     for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
         auto_free char *path = xasprintf("%s/%s", store->dir, rooms[i]);
         DIR *dir = opendir(path);
         for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
-            if (e->d_name[0] != '.' && (i == 0 || !is_layer_used(store, str_of(e->d_name))) &&
+            if (is_garbage(store, rooms[i], e->d_name, blobs) &&
                 dir_remove_all(dirfd(dir), e->d_name, &err) < 0) {
                 continue; /* the next sweep tries again */
             }
@@ -200,11 +202,11 @@ static int read_index(struct image_store *store, struct err *err)
 
 struct image_store *image_store_open(struct loop *loop, const char *dir, struct err *err)
 {
-    static const char *const rooms[] = {"layers/empty", "configs", "tmp", "uses"};
+    static const char *const rooms[] = {"layers/empty", "configs", "tmp", "uses", BLOBS_DIR};
     struct image_store *store = xcalloc(1, sizeof *store);
     store->loop = loop;
     store->dir = xstrdup(dir);
-    list_init(&store->loads);
+    list_init(&store->jobs);
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(rooms); i++) {
         auto_free char *path = xasprintf("%s/%s", dir, rooms[i]);
@@ -214,60 +216,75 @@ struct image_store *image_store_open(struct loop *loop, const char *dir, struct 
         image_store_close(store);
         return NULL;
     }
-    sweep(store);
+    image_store_sweep(store, SWEEP_WHOLE);
     return store;
-}
-
-static void load_free(struct load *load)
-{
-    list_remove(&load->node);
-    if (load->child != NULL) {
-        child_kill(load->child, 9);
-        child_detach(load->child);
-    }
-    io_stop(load->io);
-    if (load->fd >= 0) {
-        (void)close(load->fd);
-    }
-    buf_done(&load->output);
-    free(load->path);
-    free(load);
 }
 
 void image_store_close(struct image_store *store)
 {
-    struct list *it;
-    struct list *next;
-    list_foreach (it, next, &store->loads) {
-        load_free(container_of(it, struct load, node));
-    }
+    image_jobs_drop(store);
     timer_stop(&store->kick);
     map_done(&store->images, entry_free);
     free(store->dir);
     free(store);
 }
 
+/* As names are kept: a digest decides, the tag beside it is nothing. */
+static struct str name_of(struct arena *arena, struct str ref)
+{
+    struct reference r;
+    struct err err;
+    struct str name = {0};
+    if (reference_parse(ref, &r, &err) == 0 && r.digest.n > 0) {
+        return arena_fmt(arena, STR_FMT "/" STR_FMT "@" STR_FMT, STR_ARG(r.domain),
+                         STR_ARG(reference_repository(arena, &r)), STR_ARG(r.digest));
+    }
+    return reference_normalise(arena, ref, &name, &err) < 0 ? ref : name;
+}
+
+bool image_has_name(const struct image *image, struct str name)
+{
+    for (size_t i = 0; i < image->names_count; i++) {
+        if (str_eq(image->names[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct image *image_find(struct image_store *store, struct str ref)
 {
     auto_arena struct arena *arena = arena_new(64 << 10);
-    struct err err;
-    struct str name = {0};
+    struct str name = name_of(arena, ref);
     ptrdiff_t at = str_find(ref, '@');
     struct str digest = at < 0 ? ref : str_sub(ref, (size_t)at + 1, ref.n);
-    bool is_name = at < 0 && image_ref_normalise(arena, ref, &name, &err) == 0;
     for (size_t i = 0; i < store->images.count; i++) {
-        const struct image_entry *e = store->images.entries[i].value;
-        if (str_eq(e->image.id, digest) || str_eq(e->image.digest, digest) ||
-            str_eq(str_sub(e->image.id, 7, e->image.id.n), ref)) {
-            return &e->image;
-        }
-        for (size_t k = 0; is_name && k < e->image.names_count; k++) {
-            if (str_eq(e->image.names[k], name)) {
-                return &e->image;
-            }
+        const struct image *image =
+            &((const struct image_entry *)store->images.entries[i].value)->image;
+        if (str_eq(image->id, digest) || str_eq(image->digest, digest) ||
+            str_eq(str_sub(image->id, 7, image->id.n), ref) || image_has_name(image, name)) {
+            return image;
         }
     }
     return NULL;
+}
+
+struct str image_digest_name(const struct image *image, struct str ref)
+{
+    auto_arena struct arena *arena = arena_new(64 << 10);
+    struct reference r;
+    struct err err;
+    if (reference_parse(ref, &r, &err) < 0) {
+        return (struct str){0};
+    }
+    struct str start = arena_fmt(arena, STR_FMT "/" STR_FMT "@", STR_ARG(r.domain),
+                                 STR_ARG(reference_repository(arena, &r)));
+    for (size_t i = image->names_count; i-- > 0;) {
+        if (str_starts(image->names[i], start)) {
+            return image->names[i];
+        }
+    }
+    return (struct str){0};
 }
 
 void image_each(struct image_store *store, void (*each)(void *ctx, const struct image *image),
@@ -278,130 +295,22 @@ void image_each(struct image_store *store, void (*each)(void *ctx, const struct 
     }
 }
 
-static void start_next(struct image_store *store);
-
-/* The worker's answer becomes images, or its error ours. */
-static int take_result(struct load *load, struct arena *arena, struct str *names, size_t *count,
-                       struct err *err)
+int image_store_add(struct image_store *store, const struct val *rows, struct err *err)
 {
-    struct val v;
-    if (json_read(str_trim(buf_str(&load->output)), arena, NULL, &v, err) < 0) {
-        return err_set(err, ERR_INTERNAL, "image archive '%s': the worker ended without an answer",
-                       load->path);
-    }
-    const struct val *images = val_get(&v, S("images"));
-    if (images == NULL) {
-        return err_set(err, (int)val_number_at(&v, "code", ERR_INTERNAL), STR_FMT,
-                       STR_ARG(val_text_at(&v, "error")));
-    }
-    for (size_t i = 0; i < val_count(images); i++) {
-        const struct val *list = val_get(val_at(images, i), S("names"));
-        if (add_image(load->store, val_at(images, i), err) < 0) {
+    for (size_t i = 0; i < val_count(rows); i++) {
+        if (add_image(store, val_at(rows, i), err) < 0) {
             return err->code;
         }
-        for (size_t k = 0; k < val_count(list) && *count < IMAGE_NAMES_MAX; k++) {
-            names[(*count)++] = val_text(val_at(list, k));
-        }
     }
-    return write_index(load->store, err);
+    return write_index(store, err);
 }
 
-static void on_worker_exit(void *ctx, int code, int signal)
+static void remove_entry(struct image_store *store, struct str id)
 {
-    struct load *load = ctx;
-    struct image_store *store = load->store;
-    auto_arena struct arena *arena = arena_new(IMAGE_ARENA_MAX);
-    struct str *names = arena_alloc(arena, IMAGE_NAMES_MAX * sizeof *names);
-    size_t count = 0;
-    struct err err = {0};
-    char chunk[4096];
-    ssize_t n;
-    (void)code;
-    load->child = NULL;
-    while ((n = read(load->fd, chunk, sizeof chunk)) > 0) {
-        (void)buf_add(&load->output, (struct str){chunk, (size_t)n});
-    }
-    int r = signal != 0
-                ? err_set(&err, ERR_INTERNAL, "image archive '%s': worker died of signal %d",
-                          load->path, signal)
-                : take_result(load, arena, names, &count, &err);
-    sweep(store);
-    image_loaded_fn *done = load->done;
-    void *done_ctx = load->ctx;
-    load_free(load);
-    start_next(store);
-    done(done_ctx, names, r < 0 ? 0 : count, r < 0 ? &err : NULL);
-}
-
-static void on_worker_output(void *ctx, int events)
-{
-    struct load *load = ctx;
-    char chunk[4096];
-    (void)events;
-    ssize_t n = read(load->fd, chunk, sizeof chunk);
-    if (n > 0) {
-        (void)buf_add(&load->output, (struct str){chunk, (size_t)n});
-    } else if (n == 0 || errno != EAGAIN) {
-        io_set(load->io, 0);
-    }
-}
-
-static int start_worker(struct load *load, struct err *err)
-{
-    int ends[2];
-    const char *const argv[] = {"coracle", "image-worker", load->path, load->store->dir, NULL};
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        return err_errno(err, "pipe");
-    }
-    load->fd = ends[0];
-    (void)fd_set_nonblock(load->fd);
-    const int fds[] = {-1, ends[1], 2};
-    const struct child_options options = {.file = load->store->worker == NULL ? "/proc/self/exe"
-                                                                              : load->store->worker,
-                                          .argv = argv,
-                                          .fds = fds,
-                                          .fds_count = 3};
-    load->io = io_start(load->store->loop, load->fd, IO_READ, on_worker_output, load, err);
-    load->child = load->io == NULL
-                      ? NULL
-                      : child_start(load->store->loop, &options, on_worker_exit, load, err);
-    (void)close(ends[1]);
-    return load->child == NULL ? err->code : 0;
-}
-
-static void kick(void *ctx)
-{
-    struct image_store *store = ctx;
-    if (list_empty(&store->loads)) {
-        return;
-    }
-    struct load *load = container_of(store->loads.next, struct load, node);
-    struct err err;
-    if (load->child == NULL && start_worker(load, &err) < 0) {
-        image_loaded_fn *done = load->done;
-        void *ctx_of_done = load->ctx;
-        load_free(load);
-        start_next(store);
-        done(ctx_of_done, NULL, 0, &err);
-    }
-}
-
-static void start_next(struct image_store *store)
-{
-    timer_start(store->loop, &store->kick, 0, kick, store);
-}
-
-void image_load(struct image_store *store, const char *path, image_loaded_fn *done, void *ctx)
-{
-    struct load *load = xcalloc(1, sizeof *load);
-    load->store = store;
-    load->path = xstrdup(path);
-    load->done = done;
-    load->ctx = ctx;
-    load->fd = -1;
-    buf_init(&load->output, IMAGE_JSON_BYTES_MAX);
-    list_add_tail(&store->loads, &load->node);
-    start_next(store);
+    auto_free char *config =
+        xasprintf("%s/configs/" STR_FMT ".json", store->dir, STR_ARG(str_sub(id, 7, id.n)));
+    (void)unlink(config);
+    entry_free(map_remove(&store->images, id)); /* id may live in it */
 }
 
 int image_remove(struct image_store *store, struct str ref, struct err *err)
@@ -414,15 +323,42 @@ int image_remove(struct image_store *store, struct str ref, struct err *err)
         return err_set(err, ERR_CONFLICT, "image \"" STR_FMT "\" is in use by a container",
                        STR_ARG(ref));
     }
-    auto_free char *id = xasprintf(STR_FMT, STR_ARG(image->id));
-    auto_free char *config = xasprintf("%s/configs/%s.json", store->dir, id + 7);
-    entry_free(map_remove(&store->images, str_of(id)));
+    remove_entry(store, image->id);
     if (write_index(store, err) < 0) {
         return err->code;
     }
-    (void)unlink(config);
-    if (list_empty(&store->loads)) {
-        sweep(store); /* a load that is running may just have made a layer that it needs */
+    image_store_sweep(store, SWEEP_NONE);
+    return 0;
+}
+
+static bool has_tag(const struct image *image)
+{
+    for (size_t i = 0; i < image->names_count; i++) {
+        if (str_find(image->names[i], '@') < 0) {
+            return true;
+        }
     }
+    return false;
+}
+
+int image_prune(struct image_store *store, bool is_all, struct arena *arena, struct val *ret,
+                struct err *err)
+{
+    struct val removed = val_list();
+    for (size_t i = store->images.count; i-- > 0;) {
+        const struct image *image =
+            &((const struct image_entry *)store->images.entries[i].value)->image;
+        if ((has_tag(image) && !is_all) || rootfs_is_used(store, image->id)) {
+            continue;
+        }
+        struct str name = image->names_count > 0 ? image->names[0] : image->id;
+        (void)val_push(arena, &removed, val_str(arena_dup(arena, name)));
+        remove_entry(store, image->id);
+    }
+    if (write_index(store, err) < 0) {
+        return err->code;
+    }
+    image_store_sweep(store, SWEEP_ALL);
+    *ret = removed;
     return 0;
 }

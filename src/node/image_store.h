@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What image_store.c and rootfs.c share; the rest of the room uses image.h.
+// What image_store.c, image_job.c and rootfs.c share; the rest of the room uses image.h.
 #ifndef CORACLE_NODE_IMAGE_STORE_H
 #define CORACLE_NODE_IMAGE_STORE_H
 
@@ -9,6 +9,10 @@
 #include "node/image.h"
 
 enum { IMAGE_NAMES_MAX = 1024 /* of one archive */ };
+
+/* Below the store: blobs of pulls, named by their digests, as an OCI layout has them. */
+#define DOWNLOAD_DIR "download"
+#define BLOBS_DIR    DOWNLOAD_DIR "/blobs/sha256"
 
 struct image_entry {
     struct image image;
@@ -22,12 +26,22 @@ struct image_store {
     struct loop *loop;
     char *dir;
     struct map images; /* id -> struct image_entry */
-    struct list loads; /* the first one runs */
+    struct list jobs;  /* workers, those that run first */
     struct timer kick;
-    const char *worker; /* program of the worker; NULL = this one (tests set it) */
+    image_launch_fn *launch; /* NULL = a child of this process */
+    void *launch_ctx;
 };
 
 /* Does a root file system hold this image? Uses of directories that are gone don't count. */
 bool rootfs_is_used(const struct image_store *store, struct str id);
+
+/* Rows of a worker's answer become images; the index is written. */
+MUST_CHECK int image_store_add(struct image_store *store, const struct val *rows, struct err *err);
+/* Takes away layers that no image names, temporary files, and blobs as told: WHOLE leaves those
+ * that a later pull can go on with. Does nothing while a worker runs. */
+enum sweep_blobs { SWEEP_NONE, SWEEP_WHOLE, SWEEP_ALL };
+void image_store_sweep(const struct image_store *store, enum sweep_blobs blobs);
+/* Ends all workers; nobody is called. */
+void image_jobs_drop(struct image_store *store);
 
 #endif

@@ -1,44 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The short-lived process that reads archives: "coracle image-worker ARCHIVE STORE". It tells its
-// result as one JSON document on standard output, {"images": […]} or {"code": -4, "error": "…"}.
-// Whatever an archive does to it, the brain only sees a process that failed.
+// The short-lived process that reads archives and speaks to registries: "coracle image-worker". Its
+// request is one line of JSON on standard input, a socket; see image_job.c for the answers.
+// Whatever an archive or a registry does to it, the brain only sees a process that failed.
 #include "base/fd.h"
 #include "base/mem.h"
 #include "data/json.h"
 #include "node/image.h"
 #include "node/image_load.h"
+#include "node/image_pull.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-void image_worker_main(int argc, char **argv)
+static void write_line(struct str key, const struct val *v, const struct err *failure)
+{
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    auto_buf struct buf text;
+    struct val line = val_map();
+    struct err err;
+    buf_init(&text, IMAGE_JSON_BYTES_MAX);
+    (void)val_set(arena, &line, key, *v);
+    if (failure != NULL) {
+        (void)val_set(arena, &line, S("code"), val_int(failure->code));
+    }
+    (void)json_write(&text, &line);
+    (void)buf_addc(&text, '\n');
+    if (fd_write_all(STDOUT_FILENO, buf_str(&text), &err) < 0) {
+        exit(1); /* nobody listens any more */
+    }
+}
+
+static void write_progress(const struct val *progress)
+{
+    write_line(S("progress"), progress, NULL);
+}
+
+/* The other end of our socket went: whoever asked does not care any more. */
+static void on_sigio(int signal)
+{
+    char byte;
+    int saved = errno;
+    (void)signal;
+    if (recv(STDIN_FILENO, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        _exit(1);
+    }
+    errno = saved;
+}
+
+static void die_with_peer(void)
+{
+    const struct sigaction action = {.sa_handler = on_sigio, .sa_flags = SA_RESTART};
+    (void)sigaction(SIGIO, &action, NULL);
+    (void)fcntl(STDIN_FILENO, F_SETOWN, getpid());
+    (void)fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_ASYNC);
+    on_sigio(SIGIO); /* it may have gone before */
+}
+
+static int read_request(struct arena *arena, struct val *ret, struct err *err)
+{
+    auto_buf struct buf text;
+    buf_init(&text, IMAGE_JSON_BYTES_MAX);
+    while (text.n == 0 || text.p[text.n - 1] != '\n') {
+        char *room = buf_room(&text, 4096);
+        ssize_t n = room == NULL ? 0 : read(STDIN_FILENO, room, 4096);
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return err_set(err, ERR_INVALID, "image-worker is for the cluster's own use");
+        }
+        buf_grew(&text, n < 0 ? 0 : (size_t)n);
+    }
+    return json_read(arena_dup(arena, buf_str(&text)), arena, NULL, ret, err);
+}
+
+void image_worker_main(void)
 {
     struct err err = {0};
+    struct val request;
     struct val images = val_list();
-    struct val result = val_map();
     struct arena *arena = arena_new(IMAGE_ARENA_MAX);
-    auto_buf struct buf text;
     const struct rlimit no_core = {0, 0};
-    buf_init(&text, IMAGE_JSON_BYTES_MAX);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
     (void)setrlimit(RLIMIT_CORE, &no_core);
     (void)umask(0);
-    int r = argc < 3 ? err_set(&err, ERR_INVALID, "usage: image-worker ARCHIVE STORE")
-                     : image_load_into(argv[argc - 2], argv[argc - 1], arena, &images, &err);
-    if (r < 0) {
-        (void)val_set(arena, &result, S("code"), val_int(err.code));
-        (void)val_set(arena, &result, S("error"), val_str(str_of(err.msg)));
-    } else {
-        (void)val_set(arena, &result, S("images"), images);
+    int r = read_request(arena, &request, &err);
+    if (r == 0) {
+        die_with_peer();
+        struct str archive = val_text_at(&request, "archive");
+        struct str store = arena_dup(arena, val_text_at(&request, "store"));
+        r = archive.n > 0
+                ? image_load_into(arena_dup(arena, archive).p, store.p, arena, &images, &err)
+                : image_pull_into(&request, write_progress, arena, &images, &err);
     }
-    (void)json_write(&text, &result);
-    r = fd_write_all(STDOUT_FILENO, buf_str(&text), &err) < 0 ? -1 : r;
-    buf_done(&text);
-    arena_free(arena);
+    struct val failure = val_str(str_of(err.msg));
+    write_line(r < 0 ? S("error") : S("images"), r < 0 ? &failure : &images, r < 0 ? &err : NULL);
     exit(r < 0 ? 1 : 0);
 }

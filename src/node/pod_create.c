@@ -14,6 +14,7 @@
 #include "node/pod_files.h"
 #include "node/probe.h"
 #include "node/volume.h"
+#include "registry/reference.h"
 
 #include <stdlib.h>
 
@@ -201,7 +202,7 @@ static const struct image *find_image(struct pod *pod, size_t index)
     struct str name;
     struct err err = {0};
     const struct image *image = image_find(pod->node->config.images, ref);
-    if (!image && image_ref_normalise(arena, ref, &name, &err) < 0) {
+    if (!image && reference_normalise(arena, ref, &name, &err) < 0) {
         struct str text = arena_fmt(arena, "Failed to apply default image tag \"" STR_FMT "\": %s",
                                     STR_ARG(ref), err.msg);
         slot_event(pod, index, "Warning", "InspectFailed", text);
@@ -399,7 +400,7 @@ static void note_image(struct slot_op *op, const struct image *image, struct str
 {
     struct err err = {0};
     struct str name;
-    if (image_ref_normalise(op->arena, ref, &name, &err) < 0) {
+    if (reference_normalise(op->arena, ref, &name, &err) < 0) {
         name = ref;
     }
     op->image = arena_dup(op->arena, name);

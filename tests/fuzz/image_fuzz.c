@@ -13,6 +13,7 @@
 #include "node/blob_stream.h"
 #include "node/image.h"
 #include "node/image_load.h"
+#include "registry/reference.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -99,7 +100,7 @@ static void must_be_whole(const struct place *p, struct arena *arena, const stru
     for (size_t i = 0; i < val_count(names); i++) {
         struct str name = val_text(val_at(names, i));
         struct str form;
-        must(image_ref_normalise(arena, name, &form, &err) == 0 && str_eq(name, form));
+        must(reference_normalise(arena, name, &form, &err) == 0 && str_eq(name, form));
     }
 }
 

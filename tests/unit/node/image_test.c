@@ -14,43 +14,6 @@
 #include <sys/xattr.h>
 #include <zlib.h>
 
-TEST(references_take_their_normal_form)
-{
-    static const struct {
-        const char *text, *want, *policy; /* want NULL = refused */
-    } cases[] = {
-        {"busybox",                                                                   "docker.io/library/busybox:latest", "Always"      },
-        {"busybox:1.36",                                                              "docker.io/library/busybox:1.36",   "IfNotPresent"},
-        {"me/app",                                                                    "docker.io/me/app:latest",          "Always"      },
-        {"index.docker.io/me/app:1",                                                  "docker.io/me/app:1",               "IfNotPresent"},
-        {"localhost/app",                                                             "localhost/app:latest",             "Always"      },
-        {"reg.example:5000/a/b_c/d--e:x.y",                                           "reg.example:5000/a/b_c/d--e:x.y",  "IfNotPresent"},
-        {"[::1]:5000/a",                                                              "[::1]:5000/a:latest",              "Always"      },
-        {"a@sha256:0123456789012345678901234567890123456789012345678901234567890123",
-         "docker.io/library/"
-         "a@sha256:0123456789012345678901234567890123456789012345678901234567890123",                                     "IfNotPresent"},
-        {"Busybox",                                                                   NULL,                               "Always"      },
-        {"a//b",                                                                      NULL,                               "Always"      },
-        {"a___b",                                                                     NULL,                               "Always"      },
-        {"",                                                                          NULL,                               "Always"      },
-        {"a:",                                                                        NULL,                               "Always"      },
-        {"a@md5:01234567890123456789012345678901",                                    NULL,                               "Always"      },
-        {"a@sha256:12",                                                               NULL,                               "Always"      },
-        {"0123456789012345678901234567890123456789012345678901234567890123",          NULL,                               "Always"      },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        auto_arena struct arena *arena = arena_new(4096);
-        struct err err;
-        struct str got = S("");
-        int r = image_ref_normalise(arena, str_of(cases[i].text), &got, &err);
-        EXPECT_INT(cases[i].want == NULL ? ERR_INVALID : 0, r);
-        EXPECT_STR(cases[i].want == NULL ? "" : cases[i].want, got);
-        if (cases[i].want != NULL) {
-            EXPECT_STR(cases[i].policy, image_default_pull_policy(str_of(cases[i].text)));
-        }
-    }
-}
-
 struct place {
     char dir[64];
 };

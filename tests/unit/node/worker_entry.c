@@ -8,6 +8,6 @@
 __attribute__((constructor)) static void become_worker(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "image-worker") == 0) {
-        image_worker_main(argc, argv);
+        image_worker_main();
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Image references: grammar and normal form (spec/node.md 5.1).
+#include "registry/reference.h"
+
 #include "base/mem.h"
-#include "node/image.h"
 
 #include <ctype.h>
 
@@ -130,71 +129,60 @@ static bool looks_like_domain(struct str s)
     return str_eq(s, S("localhost"));
 }
 
-struct parts {
-    struct str domain, path, tag, digest;
-};
-
-static bool split(struct str text, struct parts *ret)
+int reference_parse(struct str text, struct reference *ret, struct err *err)
 {
-    struct parts p = {0};
+    struct str whole = text;
+    struct reference p = {0};
+    bool is_fine = !(text.n == 64 && is_hex(text));
     ptrdiff_t at = str_find(text, '@');
     if (at >= 0) {
         p.digest = str_sub(text, (size_t)at + 1, text.n);
         text = str_sub(text, 0, (size_t)at);
-        if (!is_digest(p.digest)) {
-            return false;
-        }
+        is_fine = is_fine && is_digest(p.digest);
     }
     ptrdiff_t colon = str_rfind(text, ':');
     if (colon >= 0 && colon > str_rfind(text, '/')) {
         p.tag = str_sub(text, (size_t)colon + 1, text.n);
         text = str_sub(text, 0, (size_t)colon);
-        if (!is_tag(p.tag)) {
-            return false;
-        }
+        is_fine = is_fine && is_tag(p.tag);
     }
     ptrdiff_t slash = str_find(text, '/');
     struct str first = slash < 0 ? (struct str){0} : str_sub(text, 0, (size_t)slash);
+    p.domain = S("docker.io");
     if (slash >= 0 && looks_like_domain(first)) {
         p.domain = str_eq(first, S("index.docker.io")) ? S("docker.io") : first;
         text = str_sub(text, (size_t)slash + 1, text.n);
-        if (!is_domain(first)) {
-            return false;
-        }
-    } else {
-        p.domain = S("docker.io");
+        is_fine = is_fine && is_domain(first);
     }
     p.path = text;
     struct str rest = text;
-    while (rest.p != NULL) {
-        if (!is_path_component(str_cut(&rest, '/'))) {
-            return false;
-        }
+    while (is_fine && rest.p != NULL) {
+        is_fine = is_path_component(str_cut(&rest, '/'));
     }
-    *ret = p;
-    return text.n > 0 && p.domain.n + text.n <= 255;
-}
-
-int image_ref_normalise(struct arena *arena, struct str text, struct str *ret, struct err *err)
-{
-    struct parts p;
-    if ((text.n == 64 && is_hex(text)) || !split(text, &p)) {
+    if (!is_fine || text.n == 0 || p.domain.n + text.n > 255) {
         return err_set(err, ERR_INVALID,
                        "couldn't parse image name \"" STR_FMT "\": invalid reference format",
-                       STR_ARG(text));
+                       STR_ARG(whole));
     }
-    bool is_library = str_eq(p.domain, S("docker.io")) && str_find(p.path, '/') < 0;
-    struct str tag = p.tag.n == 0 && p.digest.n == 0 ? S("latest") : p.tag;
-    *ret = arena_fmt(arena, STR_FMT "/%s" STR_FMT "%s" STR_FMT "%s" STR_FMT, STR_ARG(p.domain),
-                     is_library ? "library/" : "", STR_ARG(p.path), tag.n > 0 ? ":" : "",
-                     STR_ARG(tag), p.digest.n > 0 ? "@" : "", STR_ARG(p.digest));
+    *ret = p;
     return 0;
 }
 
-struct str image_default_pull_policy(struct str ref)
+struct str reference_repository(struct arena *arena, const struct reference *ref)
 {
-    struct parts p;
-    bool is_pinned =
-        split(ref, &p) && (p.digest.n > 0 || (p.tag.n > 0 && !str_eq(p.tag, S("latest"))));
-    return is_pinned ? S("IfNotPresent") : S("Always");
+    bool is_library = str_eq(ref->domain, S("docker.io")) && str_find(ref->path, '/') < 0;
+    return arena_fmt(arena, "%s" STR_FMT, is_library ? "library/" : "", STR_ARG(ref->path));
+}
+
+int reference_normalise(struct arena *arena, struct str text, struct str *ret, struct err *err)
+{
+    struct reference p;
+    if (reference_parse(text, &p, err) < 0) {
+        return err->code;
+    }
+    struct str tag = p.tag.n == 0 && p.digest.n == 0 ? S("latest") : p.tag;
+    *ret = arena_fmt(arena, STR_FMT "/" STR_FMT "%s" STR_FMT "%s" STR_FMT, STR_ARG(p.domain),
+                     STR_ARG(reference_repository(arena, &p)), tag.n > 0 ? ":" : "", STR_ARG(tag),
+                     p.digest.n > 0 ? "@" : "", STR_ARG(p.digest));
+    return 0;
 }
