@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who asks, as whom, and whether they may (spec/api.md 10.1, 10.4): client certificate, bearer
-// token (also as a WebSocket subprotocol), then impersonation, then RBAC. Without credentials only
-// the health paths and /version answer.
+// token (also as a WebSocket subprotocol), then impersonation, then RBAC. Without credentials a
+// request is system:anonymous's, to whom nothing is allowed but the health paths and /version;
+// credentials that are wrong are refused at once.
 #include "base/enc.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -27,25 +28,42 @@ static bool is_open_path(struct str path)
     return false;
 }
 
-/* The token of "Authorization: Bearer …" or of the subprotocol that browsers must use. */
+/* The token of the subprotocol that browsers must use. It is taken out of the header: it is
+ * nobody's protocol, and a proxied server must not see it. */
+static struct str take_protocol_token(struct job *job, struct http_header *header)
+{
+    static const struct str prefix = {"base64url.bearer.authorization.k8s.io.", 38};
+    struct str found = S("");
+    auto_buf struct buf others;
+    auto_buf struct buf token;
+    buf_init(&others, HEADER_BYTES_MAX);
+    buf_init(&token, HEADER_BYTES_MAX);
+    for (struct str rest = header->value; rest.p != NULL;) {
+        struct str protocol = str_trim(str_cut(&rest, ','));
+        if (!str_starts(protocol, prefix)) {
+            (void)buf_addf(&others, others.n > 0 ? ", " STR_FMT : STR_FMT, STR_ARG(protocol));
+        } else if (found.n == 0 &&
+                   base64url_decode(&token, str_sub(protocol, prefix.n, protocol.n)) == 0) {
+            found = arena_dup(job->arena, buf_str(&token));
+        }
+    }
+    header->value = arena_dup(job->arena, buf_str(&others));
+    return found;
+}
+
+/* The token of "Authorization: Bearer …", else that of a subprotocol. */
 static struct str bearer_token(struct job *job)
 {
     struct str header = http_header(job->http, S("Authorization"));
     struct str scheme = str_cut(&header, ' ');
-    if (str_eq_nocase(scheme, S("bearer"))) {
-        return str_trim(header);
-    }
-    static const struct str prefix = {"base64url.bearer.authorization.k8s.io.", 38};
-    for (struct str rest = http_header(job->http, S("Sec-WebSocket-Protocol")); rest.p != NULL;) {
-        struct str protocol = str_trim(str_cut(&rest, ','));
-        auto_buf struct buf token;
-        buf_init(&token, HEADER_BYTES_MAX);
-        if (str_starts(protocol, prefix) &&
-            base64url_decode(&token, str_sub(protocol, prefix.n, protocol.n)) == 0) {
-            return arena_dup(job->arena, buf_str(&token));
+    struct str token = str_eq_nocase(scheme, S("bearer")) ? str_trim(header) : S("");
+    for (size_t i = 0; i < job->http->headers_count; i++) {
+        if (str_eq_nocase(job->http->headers[i].name, S("Sec-WebSocket-Protocol"))) {
+            struct str other = take_protocol_token(job, &job->http->headers[i]);
+            token = token.n > 0 ? token : other;
         }
     }
-    return S("");
+    return token;
 }
 
 static bool refuse_unknown(struct job *job)
@@ -162,9 +180,10 @@ static void add_implied_groups(struct job *job, struct wanted *wanted)
     static const struct str prefix = {"system:serviceaccount:", 22};
     if (wanted->groups_count == 0 && str_starts(wanted->name, prefix)) {
         struct str account = str_sub(wanted->name, prefix.n, wanted->name.n);
+        struct str ns = str_cut(&account, ':');
         wanted->groups[wanted->groups_count++] = S("system:serviceaccounts");
-        wanted->groups[wanted->groups_count++] = arena_fmt(
-            job->arena, "system:serviceaccounts:" STR_FMT, STR_ARG(str_cut(&account, ':')));
+        wanted->groups[wanted->groups_count++] =
+            arena_fmt(job->arena, "system:serviceaccounts:" STR_FMT, STR_ARG(ns));
     }
     bool is_anonymous = str_eq(wanted->name, S("system:anonymous"));
     wanted->groups[wanted->groups_count++] =
@@ -221,11 +240,10 @@ bool authenticate(struct job *job)
         if (auth_token_user(job->server->c.auth, token, job->arena, &job->user, &err) < 0) {
             return refuse_unknown(job);
         }
-    } else if (is_open_path(job->http->path)) {
-        job->user = auth_anonymous();
-        return true;
-    } else {
+    } else if (job->http->has_bad_cert) {
         return refuse_unknown(job);
+    } else {
+        job->user = auth_anonymous();
     }
     return impersonate(job);
 }

@@ -82,5 +82,7 @@ void serve_watch(struct job *job);
 void serve_remote(struct job *job);
 void serve_forward(struct job *job);
 void serve_log(struct job *job);
+/* stream_proxy.c */
+void serve_proxy(struct job *job);
 
 #endif

@@ -41,22 +41,12 @@ static bool refuse(struct job *job, struct status status)
     return false;
 }
 
-static bool is_proxy(const struct route *route)
-{
-    return route->group.n == 0 && str_eq(route->subresource, S("proxy"));
-}
-
 static bool find_kind(struct job *job, bool is_watch)
 {
     const struct route *route = &job->route;
     job->kind = kind_by_plural(route->group, route->version, route->resource);
     if (job->kind == NULL || !is_shape_known(job)) {
         return refuse(job, status_no_route());
-    }
-    if (is_proxy(route)) {
-        return refuse(job, plain_status(501, "NotImplemented",
-                                        S("proxying to pods and services is not offered; use "
-                                          "kubectl port-forward")));
     }
     unsigned verbs = job->kind->verbs;
     if (route->subresource.n > 0) {
@@ -119,6 +109,10 @@ static void serve_resource(struct job *job, bool is_watch)
         return;
     }
     bool is_pod = str_eq(job->kind->name, S("Pod"));
+    if (str_eq(job->route.subresource, S("proxy"))) {
+        serve_proxy(job);
+        return;
+    }
     if (route_is_session(&job->route) || (is_pod && str_eq(job->route.subresource, S("log")))) {
         serve_session(job);
         return;

@@ -23,7 +23,6 @@ enum upgrade upgrade_of(const struct job *job)
 
 int upgrade_choose_ws(const struct job *job, const struct str *names, size_t count)
 {
-    static const struct str token_prefix = {"base64url.bearer.authorization.k8s.io.", 38};
     bool has_offer = false;
     for (size_t i = 0; i < job->http->headers_count; i++) {
         if (!str_eq_nocase(job->http->headers[i].name, S("Sec-WebSocket-Protocol"))) {
@@ -31,7 +30,7 @@ int upgrade_choose_ws(const struct job *job, const struct str *names, size_t cou
         }
         for (struct str rest = job->http->headers[i].value; rest.p != NULL;) {
             struct str name = str_trim(str_cut(&rest, ','));
-            if (name.n == 0 || str_starts(name, token_prefix)) {
+            if (name.n == 0) {
                 continue;
             }
             has_offer = true;

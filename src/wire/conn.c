@@ -528,6 +528,11 @@ X509 *conn_peer_cert(const struct conn *conn)
     return SSL_get1_peer_certificate(conn->ssl);
 }
 
+bool conn_has_bad_cert(const struct conn *conn)
+{
+    return conn->ssl != NULL && SSL_get_verify_result(conn->ssl) != X509_V_OK;
+}
+
 void conn_unread(struct conn *conn, struct str bytes)
 {
     if (bytes.n > 0 && buf_add(&conn->unread, bytes) == 0) {

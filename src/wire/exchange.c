@@ -198,20 +198,27 @@ void http_on_closed(struct http_exchange *x, void (*closed)(void *ctx), void *ct
 void http_upgrade(struct http_exchange *x, const struct http_header *headers, size_t count,
                   void (*bytes)(void *ctx, struct str bytes), void *ctx)
 {
+    auto_buf struct buf head;
+    buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
+    if (x->served != NULL) {
+        add_head(&head, x, 101, headers, count);
+        (void)buf_add(&head, S("\r\n"));
+    }
+    http_raw_begin(x, buf_str(&head), bytes, ctx);
+}
+
+void http_raw_begin(struct http_exchange *x, struct str head,
+                    void (*bytes)(void *ctx, struct str bytes), void *ctx)
+{
     x->state = EXCHANGE_RAW;
     x->bytes = bytes;
     x->bytes_ctx = ctx;
     x->is_keep_alive = false;
-    if (x->served == NULL) {
-        return;
+    if (x->served != NULL) {
+        conn_add(served_conn(x->served), head);
+        conn_flush(served_conn(x->served));
+        served_raw(x->served);
     }
-    auto_buf struct buf head;
-    buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
-    add_head(&head, x, 101, headers, count);
-    (void)buf_add(&head, S("\r\n"));
-    conn_add(served_conn(x->served), buf_str(&head));
-    conn_flush(served_conn(x->served));
-    served_raw(x->served);
 }
 
 void http_raw_write(struct http_exchange *x, struct str bytes)

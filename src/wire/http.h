@@ -28,6 +28,7 @@ struct http_request {
                     with why, and the connection ends after it */
     struct str why;
     bool has_client_cert;
+    bool has_bad_cert;             /* one came that doesn't verify */
     struct str cert_name;          /* subject CN of a verified client certificate */
     const struct str *cert_groups; /* its O values */
     size_t cert_groups_count;
@@ -62,6 +63,9 @@ void http_on_closed(struct http_exchange *x, void (*closed)(void *ctx), void *ct
  * closed as above. raw_write and raw_close speak on it. */
 void http_upgrade(struct http_exchange *x, const struct http_header *headers, size_t count,
                   void (*bytes)(void *ctx, struct str bytes), void *ctx);
+/* The same with a head of the holder's own making instead of the 101. */
+void http_raw_begin(struct http_exchange *x, struct str head,
+                    void (*bytes)(void *ctx, struct str bytes), void *ctx);
 void http_raw_write(struct http_exchange *x, struct str bytes);
 void http_raw_pause(struct http_exchange *x, bool is_paused); /* stops reading */
 void http_raw_close(struct http_exchange *x);                 /* after what is waiting was sent */

@@ -170,6 +170,7 @@ static void fill_cert(struct served *served, struct http_request *request)
         request->has_client_cert = true;
         X509_free(cert);
     }
+    request->has_bad_cert = conn_has_bad_cert(served->conn);
 }
 
 /* Hands the parser's message (refused 0) or what is known of it to the gate. */

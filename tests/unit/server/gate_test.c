@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ADMIN = 1, USER = 2, STRANGER = 0 };
+enum { STRANGER, ADMIN, USER, IMPOSTOR, WHO_COUNT }; /* the last has a certificate of another CA */
 
 struct step {
     int who; /* 0 = no certificate */
@@ -37,7 +37,7 @@ struct gate {
     struct server *server;
     uint16_t port;
     struct buf ca, ca_key, cert, key, token_key;
-    struct buf certs[3], keys[3]; /* by who */
+    struct buf certs[WHO_COUNT], keys[WHO_COUNT]; /* by who */
     const struct step *steps;
     size_t steps_count;
     struct buf *replies;
@@ -198,7 +198,7 @@ static void client_done(void *ctx)
 
 static void make_certs(struct gate *g)
 {
-    static const char *const names[] = {"", "root", "jane"};
+    static const char *const names[WHO_COUNT] = {"", "root", "jane", "root"};
     static const struct str masters = {"system:masters", 14};
     static const struct str local = {"127.0.0.1", 9};
     struct err err = {0};
@@ -216,15 +216,22 @@ static void make_certs(struct gate *g)
     EXPECT_OK(cert_make_ca(S("ca"), from, 7200 * USEC_PER_SEC, &g->ca, &g->ca_key, &err));
     EXPECT_OK(cert_make_key(&g->token_key, &err));
     EXPECT_OK(cert_make(buf_str(&g->ca), buf_str(&g->ca_key), &request, &g->cert, &g->key, &err));
-    for (int who = ADMIN; who <= USER; who++) {
+    auto_buf struct buf other_ca;
+    auto_buf struct buf other_key;
+    buf_init(&other_ca, 1 << 16);
+    buf_init(&other_key, 1 << 16);
+    EXPECT_OK(cert_make_ca(S("ca"), from, 7200 * USEC_PER_SEC, &other_ca, &other_key, &err));
+    for (int who = ADMIN; who < WHO_COUNT; who++) {
+        const struct buf *ca = who == IMPOSTOR ? &other_ca : &g->ca;
+        const struct buf *ca_key = who == IMPOSTOR ? &other_key : &g->ca_key;
         buf_init(&g->certs[who], 1 << 16);
         buf_init(&g->keys[who], 1 << 16);
         request.common_name = str_of(names[who]);
         request.is_server = false;
         request.organizations = &masters;
-        request.organizations_count = who == ADMIN ? 1 : 0;
-        EXPECT_OK(cert_make(buf_str(&g->ca), buf_str(&g->ca_key), &request, &g->certs[who],
-                            &g->keys[who], &err));
+        request.organizations_count = who == USER ? 0 : 1;
+        EXPECT_OK(
+            cert_make(buf_str(ca), buf_str(ca_key), &request, &g->certs[who], &g->keys[who], &err));
     }
 }
 
@@ -282,10 +289,15 @@ static void gate_close(struct gate *g)
     api_free(g->api);
     store_close(g->store);
     loop_free(g->loop);
-    struct buf *all[] = {&g->ca,       &g->ca_key,   &g->cert,    &g->key,    &g->token_key,
-                         &g->certs[1], &g->certs[2], &g->keys[1], &g->keys[2]};
+    struct buf *all[] = {
+        &g->ca, &g->ca_key, &g->cert, &g->key, &g->token_key,
+    };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         buf_done(all[i]);
+    }
+    for (int who = ADMIN; who < WHO_COUNT; who++) {
+        buf_done(&g->certs[who]);
+        buf_done(&g->keys[who]);
     }
 }
 
@@ -327,10 +339,18 @@ TEST(gate_knows_who_asks)
     static const struct step steps[] = {
         {STRANGER, "GET /livez" END,                                                    {"200 OK", "\r\n\r\nok"}                                      },
         {STRANGER, "GET /version" END,                                                  {"200 OK", "\"gitVersion\":\"v1.35.0\""}                      },
-        {STRANGER, "GET /api" END,                                                      {"401 Unauthorized", "\"reason\":\"Unauthorized\""}           },
-        {STRANGER, "GET /api/v1/pods" END,                                              {"401 Unauthorized"}                                          },
+        {STRANGER,
+         "GET /api" END,
+         {"403 Forbidden", "User \\\"system:anonymous\\\" cannot get path \\\"/api\\\""}                                                              },
+        {STRANGER,
+         "GET /api/v1/pods" END,
+         {"403 Forbidden",
+          "cannot list resource \\\"pods\\\" in API group \\\"\\\" at the cluster scope"}                                                             },
+        {STRANGER,
+         "GET /livez HTTP/1.1\r\nImpersonate-User: jane\r\nConnection: close\r\n\r\n",  {"403 Forbidden", "cannot impersonate"}                       },
         {STRANGER,
          "GET /livez HTTP/1.1\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n", {"401 Unauthorized"}                                          },
+        {IMPOSTOR, "GET /livez" END,                                                    {"401 Unauthorized", "\"reason\":\"Unauthorized\""}           },
         {USER,
          "GET /api/v1/namespaces/d/pods" END,
          {"403 Forbidden", "pods is forbidden: User \\\"jane\\\" cannot list resource \\\"pods\\\" "
@@ -342,6 +362,29 @@ TEST(gate_knows_who_asks)
          "GET /api/v1/namespaces/d/pods HTTP/1.1\r\nImpersonate-User: joe\r\nConnection: "
          "close\r\n\r\n",                                                               {"403 Forbidden", "User \\\"joe\\\" cannot list"}             },
         {ADMIN,    "GET /metrics" END,                                                  {"200 OK", "process_resident_memory_bytes "}                  },
+    };
+    run(steps, ARRAY_LEN(steps));
+}
+
+TEST(gate_gives_an_impersonated_account_its_groups)
+{
+    static const struct step steps[] = {
+        {ADMIN,
+         "POST /apis/rbac.authorization.k8s.io/v1/clusterroles" JSON(
+             92) "{\"metadata\":{\"name\":\"r\"},\"rules\":[{\"verbs\":[\"list\"],\"apiGroups\":["
+                 "\"\"],\"resources\":[\"pods\"]}]}", {"201 Created"}      },
+        {ADMIN,
+         "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings" JSON(
+             211) "{\"metadata\":{\"name\":\"b\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization."
+                  "k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"r\"},\"subjects\":[{\"apiGroup\":"
+                  "\"rbac.authorization.k8s.io\",\"kind\":\"Group\",\"name\":\"system:"
+                  "serviceaccounts:d\"}]}",           {"201 Created"}      },
+        {ADMIN,
+         "GET /api/v1/pods HTTP/1.1\r\nImpersonate-User: system:serviceaccount:d:a\r\nConnection: "
+         "close\r\n\r\n",                             {"200 OK", "PodList"}},
+        {ADMIN,
+         "GET /api/v1/pods HTTP/1.1\r\nImpersonate-User: system:serviceaccount:e:a\r\nConnection: "
+         "close\r\n\r\n",                             {"403 Forbidden"}    },
     };
     run(steps, ARRAY_LEN(steps));
 }
@@ -437,7 +480,37 @@ TEST(gate_carries_sessions)
          "POST " POD "/exec?command=ls&stdout=1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: "
          "SPDY/3.1\r\nX-Stream-Protocol-Version: channel.k8s.io\r\n\r\n\x01",                     {"403 Forbidden", "X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io"}},
         {ADMIN, "POST " POD "/portforward" END,                                                   {"404 Not Found", "pods \\\"p\\\" not found"}                              },
-        {ADMIN, "GET " POD "/proxy/" END,                                                         {"501 Not Implemented"}                                                    },
+    };
+    run(steps, ARRAY_LEN(steps));
+}
+
+#define SERVICES "/api/v1/namespaces/d/services"
+#define SERVICE                                                                                    \
+    "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\"},\"spec\":{"         \
+    "\"ports\":[{"                                                                                 \
+    "\"port\":80}]}}      "
+
+TEST(gate_proxies_only_to_what_is_there)
+{
+    static const struct step steps[] = {
+        MAKE_NS,
+        {ADMIN, "POST " SERVICES JSON(96) SERVICE,      {"201 Created"}                              },
+        {ADMIN, "GET " POD "/proxy/" END,               {"404 Not Found", "pods \\\"p\\\" not found"}},
+        {ADMIN, "GET " POD ":1:2:3/proxy/" END,         {"400 Bad Request", "invalid pod request"}   },
+        {ADMIN,
+          "GET " SERVICES "/ftp:s:1/proxy/" END,
+          {"400 Bad Request", "invalid service request"}                                              },
+        {ADMIN,
+          "GET " SERVICES "/s:81/proxy/" END,
+          {"503 Service", "no service port 81 found for service"}                                     },
+        {ADMIN,
+          "GET " SERVICES "/s:80/proxy/" END,
+          {"503 Service", "no endpoints available for service \\\"s:80"}                              },
+        {ADMIN, "OPTIONS " SERVICES "/s:80/proxy/" END, {"405 Method"}                               },
+        {ADMIN, "GET /api/v1/nodes/n/proxy/" END,       {"404 Not Found"}                            },
+        {USER,
+          "POST " SERVICES "/s:80/proxy/" JSON(0),
+          {"403 Forbidden", "cannot create resource \\\"services/proxy\\\""}                          },
     };
     run(steps, ARRAY_LEN(steps));
 }
