@@ -38,6 +38,11 @@ struct auth_attributes {
 bool auth_may(struct auth *auth, struct arena *arena, const struct api_user *user,
               const struct auth_attributes *attributes, struct str *ret_reason);
 
+/* OpenID Connect discovery for those who check service account tokens without us: the issuer's
+ * document, and its key as a set (RFC 7517). JSON, in arena. address: "127.0.0.1:6443". */
+struct str auth_issuer_document(struct auth *auth, struct str address, struct arena *arena);
+struct str auth_key_set(struct auth *auth, struct arena *arena);
+
 /* Default roles and bindings; creates those that are absent. */
 void auth_bootstrap_objects(struct arena *arena, const struct val **ret, size_t *ret_count);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // JSON Web Tokens with ES256 signatures (RFC 7515, RFC 7518 section 3.4), nothing else: the header
-// must be exactly ours, so there is no algorithm to confuse.
+// must be exactly ours, so there is no algorithm to confuse. The key is published for others.
 #include "auth/internal.h"
 
 #include "base/enc.h"
@@ -10,6 +10,7 @@
 #include "data/json.h"
 
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 
 enum { SIGNATURE_HALF = 32, DER_BYTES_MAX = 80, TOKEN_BYTES_MAX = HEADER_BYTES_MAX };
@@ -73,6 +74,41 @@ int jwt_sign(EVP_PKEY *key, const struct val *claims, struct arena *arena, struc
     }
     *ret = arena_dup(arena, buf_str(&token));
     return 0;
+}
+
+/* One coordinate of the public key, as RFC 7518 6.2.1.2 wants it. */
+static struct str coordinate(EVP_PKEY *key, const char *name, struct arena *arena)
+{
+    unsigned char raw[SIGNATURE_HALF];
+    BIGNUM *bn = NULL;
+    auto_buf struct buf text;
+    buf_init(&text, (size_t)2 * SIGNATURE_HALF);
+    if (EVP_PKEY_get_bn_param(key, name, &bn) == 1 && BN_bn2binpad(bn, raw, SIGNATURE_HALF) > 0) {
+        (void)base64url_encode(&text, (struct str){(const char *)raw, sizeof raw});
+    }
+    BN_free(bn);
+    return arena_dup(arena, buf_str(&text));
+}
+
+struct str auth_key_set(struct auth *auth, struct arena *arena)
+{
+    struct str x = coordinate(auth->key, OSSL_PKEY_PARAM_EC_PUB_X, arena);
+    struct str y = coordinate(auth->key, OSSL_PKEY_PARAM_EC_PUB_Y, arena);
+    return arena_fmt(
+        arena,
+        "{\"keys\":[{\"use\":\"sig\",\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\","
+        "\"x\":\"" STR_FMT "\",\"y\":\"" STR_FMT "\"}]}",
+        STR_ARG(x), STR_ARG(y));
+}
+
+struct str auth_issuer_document(struct auth *auth, struct str address, struct arena *arena)
+{
+    return arena_fmt(arena,
+                     "{\"issuer\":\"%s\",\"jwks_uri\":\"https://" STR_FMT
+                     "/openid/v1/jwks\",\"response_types_supported\":[\"id_token\"],"
+                     "\"subject_types_supported\":[\"public\"],"
+                     "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
+                     auth->issuer, STR_ARG(address));
 }
 
 static bool is_signed(EVP_PKEY *key, struct str text, struct str signature)

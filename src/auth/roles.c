@@ -61,6 +61,9 @@ static const struct rule_row discovery_rules[] = {
 static const struct rule_row public_rules[] = {
     {"get", NULL, NULL, "/healthz /livez /readyz /version /version/"}
 };
+static const struct rule_row issuer_rules[] = {
+    {"get", NULL, NULL, "/.well-known/openid-configuration /openid/v1/jwks"}
+};
 static const struct rule_row user_rules[] = {
     {"create", "authorization.k8s.io",  "selfsubjectaccessreviews selfsubjectrulesreviews", NULL},
     {"create", "authentication.k8s.io", "selfsubjectreviews",                               NULL}
@@ -83,6 +86,7 @@ static const struct {
     {"system:discovery", RULES(discovery_rules),              NULL,                  0 },
     {"system:basic-user",      RULES(user_rules),              NULL,                  0},
     {"system:public-info-viewer",    RULES(public_rules),              NULL,                  0 },
+    {"system:service-account-issuer-discovery",    RULES(issuer_rules),              NULL,                  0},
 };
 
 /* role, groups */
@@ -90,10 +94,11 @@ static const struct {
     const char *role;
     const char *groups;
 } role_bindings[] = {
-    {"cluster-admin",             "system:masters"                             },
-    {"system:discovery",          "system:authenticated"                       },
-    {"system:basic-user",         "system:authenticated"                       },
-    {"system:public-info-viewer", "system:authenticated system:unauthenticated"},
+    {"cluster-admin",                           "system:masters"                             },
+    {"system:discovery",                        "system:authenticated"                       },
+    {"system:basic-user",                       "system:authenticated"                       },
+    {"system:public-info-viewer",               "system:authenticated system:unauthenticated"},
+    {"system:service-account-issuer-discovery", "system:serviceaccounts"                     },
 };
 
 static struct val words(struct arena *arena, const char *text)

@@ -55,6 +55,18 @@ static void serve_version(struct job *job)
                  "\"platform\":\"linux/amd64\"}\n"));
 }
 
+static void serve_issuer(struct job *job)
+{
+    reply_text(job, 200, S("application/json"),
+               auth_issuer_document(job->server->c.auth, job->server->c.address, job->arena));
+}
+
+static void serve_key_set(struct job *job)
+{
+    reply_text(job, 200, S("application/jwk-set+json"),
+               auth_key_set(job->server->c.auth, job->arena));
+}
+
 static void add_metric(struct buf *out, const char *name, const char *type, const char *help)
 {
     (void)buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -246,9 +258,11 @@ bool serve_custom_kinds(struct job *job)
 
 static void serve_index(struct job *job)
 {
-    reply_text(job, 200, S("application/json"),
-               S("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/metrics\","
-                 "\"/openapi/v2\",\"/openapi/v3\",\"/readyz\",\"/version\"]}\n"));
+    reply_text(
+        job, 200, S("application/json"),
+        S("{\"paths\":[\"/.well-known/openid-configuration\",\"/api\",\"/api/v1\",\"/apis\",\"/"
+          "healthz\",\"/livez\",\"/metrics\","
+          "\"/openapi/v2\",\"/openapi/v3\",\"/openid/v1/jwks\",\"/readyz\",\"/version\"]}\n"));
 }
 
 static const struct {
@@ -256,20 +270,22 @@ static const struct {
     bool is_prefix;
     void (*serve)(struct job *job);
 } paths[] = {
-    {{"/", 1},             false, serve_index     },
-    {{"/healthz", 8},      false, serve_health    },
-    {{"/livez", 6},        false, serve_health    },
-    {{"/readyz", 7},       false, serve_health    },
-    {{"/version", 8},      false, serve_version   },
-    {{"/version/", 9},     false, serve_version   },
-    {{"/metrics", 8},      false, serve_metrics   },
-    {{"/openapi/v2", 11},  false, serve_openapi_v2},
-    {{"/openapi/v3", 11},  false, serve_openapi_v3},
-    {{"/openapi/v3/", 12}, true,  serve_openapi_v3},
-    {{"/api", 4},          false, serve_group     },
-    {{"/api/", 5},         true,  serve_group     },
-    {{"/apis", 5},         false, serve_group     },
-    {{"/apis/", 6},        true,  serve_group     },
+    {{"/", 1},                                  false, serve_index     },
+    {{"/healthz", 8},                           false, serve_health    },
+    {{"/livez", 6},                             false, serve_health    },
+    {{"/readyz", 7},                            false, serve_health    },
+    {{"/version", 8},                           false, serve_version   },
+    {{"/version/", 9},                          false, serve_version   },
+    {{"/metrics", 8},                           false, serve_metrics   },
+    {{"/openid/v1/jwks", 15},                   false, serve_key_set   },
+    {{"/.well-known/openid-configuration", 33}, false, serve_issuer    },
+    {{"/openapi/v2", 11},                       false, serve_openapi_v2},
+    {{"/openapi/v3", 11},                       false, serve_openapi_v3},
+    {{"/openapi/v3/", 12},                      true,  serve_openapi_v3},
+    {{"/api", 4},                               false, serve_group     },
+    {{"/api/", 5},                              true,  serve_group     },
+    {{"/apis", 5},                              false, serve_group     },
+    {{"/apis/", 6},                             true,  serve_group     },
 };
 
 void serve_path(struct job *job)
