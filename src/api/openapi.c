@@ -58,6 +58,21 @@ static void set_one_of(struct arena *arena, struct val *schema, struct str other
     }
 }
 
+/* Upstream's documents name the values of an enum in order. */
+static void push_sorted(struct arena *arena, struct val *list, const struct str *texts,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        push_text(arena, list, texts[i]);
+        for (size_t k = val_count(list) - 1;
+             k > 0 && str_cmp(val_text(val_at(list, k)), val_text(val_at(list, k - 1))) < 0; k--) {
+            struct val later = list->items[k - 1];
+            list->items[k - 1] = list->items[k];
+            list->items[k] = later;
+        }
+    }
+}
+
 /* The value of one element: a scalar or a reference. */
 static struct val base_schema(struct arena *arena, const struct schema_field *f,
                               enum openapi_version version)
@@ -99,10 +114,7 @@ static struct val base_schema(struct arena *arena, const struct schema_field *f,
         set(arena, val_need_map(arena, &schema, S("items")), S("type"), S("string"));
     }
     if (version == OPENAPI_V3 && f->shape == SCHEMA_ONE && f->values_count > 0) {
-        struct val *values = val_need_list(arena, &schema, S("enum"));
-        for (size_t i = 0; i < f->values_count; i++) {
-            push_text(arena, values, f->values[i]);
-        }
+        push_sorted(arena, val_need_list(arena, &schema, S("enum")), f->values, f->values_count);
     }
     return schema;
 }

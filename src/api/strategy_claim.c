@@ -5,6 +5,7 @@
 #include "api/strategy_claim.h"
 
 #include "api/api.h"
+#include "api/difference.h"
 #include "api/rules.h"
 #include "api/strategy.h"
 #include "base/mem.h"
@@ -199,8 +200,10 @@ static void claim_validate_update(const struct val *obj, const struct val *old,
     }
     if (!val_eq(&masked, before)) {
         cause_add(causes, CAUSE_FORBIDDEN, S("spec"), NULL,
-                  S("spec is immutable after creation except resources.requests and "
-                    "volumeAttributesClassName for bound claims"));
+                  arena_fmt(causes->arena,
+                            "spec is immutable after creation except resources.requests and "
+                            "volumeAttributesClassName for bound claims" STR_FMT,
+                            STR_ARG(difference_text(causes->arena, before, &masked))));
     }
     validate_resize(obj, old, causes);
 }

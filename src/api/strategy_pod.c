@@ -6,6 +6,7 @@
 #include "api/strategy_pod.h"
 
 #include "api/api.h"
+#include "api/difference.h"
 #include "api/rules.h"
 #include "base/mem.h"
 #include "data/quantity.h"
@@ -253,10 +254,15 @@ static void admit_priority(struct admission *a, struct val *spec)
 
 static void pod_admit(struct admission *a, struct val *obj)
 {
+    struct val *spec = val_need_map(a->arena, obj, S("spec"));
+    if (a->subresource.n > 0) {
+        return;
+    }
+    tolerate(a->arena, spec, S("node.kubernetes.io/not-ready"));
+    tolerate(a->arena, spec, S("node.kubernetes.io/unreachable"));
     if (a->old != NULL) {
         return;
     }
-    struct val *spec = val_need_map(a->arena, obj, S("spec"));
     admit_service_account(a, obj, spec);
     if (a->denied->code != 0) {
         return;
@@ -267,8 +273,6 @@ static void pod_admit(struct admission *a, struct val *obj)
                   "process namespaces of their own"));
     }
     admit_priority(a, spec);
-    tolerate(a->arena, spec, S("node.kubernetes.io/not-ready"));
-    tolerate(a->arena, spec, S("node.kubernetes.io/unreachable"));
 }
 
 static void pod_validate(const struct val *obj, struct causes *causes)
@@ -307,34 +311,68 @@ static void mask_mutable(struct arena *arena, struct val *spec, const struct val
     }
 }
 
-static void pod_validate_update(const struct val *obj, const struct val *old, struct causes *causes)
+/* Each toleration stays, but for its seconds. */
+static void check_tolerations(const struct val *spec, const struct val *before,
+                              struct causes *causes)
 {
-    const struct val *before = val_get(old, S("spec"));
-    struct val masked = val_copy(causes->arena, val_get(obj, S("spec")));
-    struct str node = val_text_at(old, "spec.nodeName");
-    mask_mutable(causes->arena, &masked, before);
-    if (!val_eq(&masked, before) ||
-        (node.n > 0 && !str_eq(node, val_text_at(obj, "spec.nodeName")))) {
-        cause_add(causes, CAUSE_FORBIDDEN, S("spec"), NULL,
-                  S("pod updates may not change fields other than `spec.containers[*].image`,"
-                    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
-                    " (only "
-                    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
-                    "(allow it to "
-                    "be set to 1 if it was previously negative)"));
-    }
-    const struct val *tolerations = val_path(before, "tolerations");
-    for (size_t i = 0; i < val_count(tolerations); i++) {
-        const struct val *now = val_path(obj, "spec.tolerations");
-        size_t k = 0;
-        while (k < val_count(now) && !val_eq(val_at(now, k), val_at(tolerations, i))) {
-            k++;
+    const struct val *old = val_get(before, S("tolerations"));
+    const struct val *now = val_get(spec, S("tolerations"));
+    for (size_t i = 0; i < val_count(old); i++) {
+        struct val wanted = val_copy(causes->arena, val_at(old, i));
+        (void)val_remove(&wanted, S("tolerationSeconds"));
+        bool is_there = false;
+        for (size_t k = 0; k < val_count(now) && !is_there; k++) {
+            struct val one = val_copy(causes->arena, val_at(now, k));
+            (void)val_remove(&one, S("tolerationSeconds"));
+            is_there = val_eq(&one, &wanted);
         }
-        if (k == val_count(now)) {
+        if (!is_there) {
             cause_add(causes, CAUSE_FORBIDDEN, S("spec.tolerations"), NULL,
                       S("existing toleration can not be modified except its tolerationSeconds"));
         }
     }
+}
+
+static bool check_containers(const struct val *spec, const struct val *before, const char *list,
+                             struct causes *causes)
+{
+    if (val_count(val_get(spec, str_of(list))) == val_count(val_get(before, str_of(list)))) {
+        return true;
+    }
+    cause_add(causes, CAUSE_FORBIDDEN, arena_fmt(causes->arena, "spec.%s", list), NULL,
+              S("pod updates may not add or remove containers"));
+    return false;
+}
+
+static void pod_validate_update(const struct val *obj, const struct val *old, struct causes *causes)
+{
+    const struct val *before = val_get(old, S("spec"));
+    const struct val *spec = val_get(obj, S("spec"));
+    struct val masked = val_copy(causes->arena, spec);
+    if (!check_containers(spec, before, "containers", causes) ||
+        !check_containers(spec, before, "initContainers", causes)) {
+        return;
+    }
+    check_tolerations(spec, before, causes);
+    mask_mutable(causes->arena, &masked, before);
+    if (val_text_at(before, "nodeName").n > 0) {
+        const struct val *node = val_get(spec, S("nodeName"));
+        (void)val_remove(&masked, S("nodeName"));
+        if (node != NULL) {
+            (void)val_set(causes->arena, &masked, S("nodeName"), *node);
+        }
+    }
+    if (val_eq(&masked, before)) {
+        return;
+    }
+    cause_add(causes, CAUSE_FORBIDDEN, S("spec"), NULL,
+              arena_fmt(causes->arena,
+                        "pod updates may not change fields other than `spec.containers[*].image`,"
+                        "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
+                        "`spec.tolerations` (only additions to existing tolerations),"
+                        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+                        "previously negative)" STR_FMT,
+                        STR_ARG(difference_text(causes->arena, before, &masked))));
 }
 
 static bool pod_field(struct arena *arena, const struct val *obj, struct str path, struct str *ret)

@@ -110,6 +110,36 @@ static bool node_field(struct arena *arena, const struct val *obj, struct str pa
     return false;
 }
 
+/* Cordoning is a taint as well, for those who look at taints alone. Upstream's node lifecycle
+ * controller adds it a moment later. */
+static void node_prepare(struct arena *arena, struct val *obj, const struct val *old,
+                         struct str subresource)
+{
+    static const struct str key = {"node.kubernetes.io/unschedulable", 32};
+    (void)old;
+    if (subresource.n > 0) {
+        return;
+    }
+    struct val *spec = val_need_map(arena, obj, S("spec"));
+    const struct val *taints = val_get(spec, S("taints"));
+    struct val kept = val_list();
+    for (size_t i = 0; i < val_count(taints); i++) {
+        if (!str_eq(val_text_at(val_at(taints, i), "key"), key)) {
+            (void)val_push(arena, &kept, *val_at(taints, i));
+        }
+    }
+    if (val_true_at(spec, "unschedulable")) {
+        struct val taint = val_map();
+        (void)val_set(arena, &taint, S("effect"), val_str(S("NoSchedule")));
+        (void)val_set(arena, &taint, S("key"), val_str(key));
+        (void)val_push(arena, &kept, taint);
+    }
+    (void)val_remove(spec, S("taints"));
+    if (val_count(&kept) > 0) {
+        (void)val_set(arena, spec, S("taints"), kept);
+    }
+}
+
 static void node_validate(const struct val *obj, struct causes *causes)
 {
     static const struct str effects[] = {
@@ -134,7 +164,8 @@ static void node_validate(const struct val *obj, struct causes *causes)
     }
 }
 
-const struct strategy strategy_node = {.validate = node_validate, .field = node_field};
+const struct strategy strategy_node = {
+    .prepare = node_prepare, .validate = node_validate, .field = node_field};
 
 /* ConfigMap and Secret: keys, size, immutable */
 

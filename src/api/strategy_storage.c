@@ -4,6 +4,7 @@
 #include "api/strategy.h"
 
 #include "api/defaults.h"
+#include "api/difference.h"
 #include "api/meta.h"
 #include "data/quantity.h"
 
@@ -179,7 +180,9 @@ static void persistent_volume_update(const struct val *obj, const struct val *ol
                       S("field is immutable"));
         } else {
             cause_add(causes, CAUSE_FORBIDDEN, S("spec.persistentvolumesource"), NULL,
-                      S("spec.persistentvolumesource is immutable after creation"));
+                      arena_fmt(causes->arena,
+                                "spec.persistentvolumesource is immutable after creation" STR_FMT,
+                                STR_ARG(difference_text(causes->arena, was, spec))));
         }
     }
 }

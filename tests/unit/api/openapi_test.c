@@ -85,7 +85,7 @@ TEST(openapi_v3_tells_what_kubectl_looks_for)
                "\"merge,retainKeys\"}",
                json_of(arena, val_path(pod, "properties.volumes")));
     const struct val *port = val_get(schemas, S("io.k8s.api.core.v1.ContainerPort"));
-    EXPECT_STR("{\"default\":\"TCP\",\"enum\":[\"TCP\",\"UDP\",\"SCTP\"],\"type\":\"string\"}",
+    EXPECT_STR("{\"default\":\"TCP\",\"enum\":[\"SCTP\",\"TCP\",\"UDP\"],\"type\":\"string\"}",
                json_of(arena, val_path(port, "properties.protocol")));
     const struct val *get = val_get(schemas, S("io.k8s.api.core.v1.HTTPGetAction"));
     EXPECT_STR("{\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":"
