@@ -393,7 +393,7 @@ static void read_upstreams(struct brain *b)
 {
     bool has_egress = if_nametoindex(HULL_EGRESS_LINK) != 0;
     if (!has_egress) {
-        note(b, "pods have no way out: install slirp4netns, and let it open /dev/net/tun");
+        note(b, "pods have no way out: install slirp4netns or pasta, and let it open /dev/net/tun");
         return;
     }
     auto_buf struct buf text;

@@ -4,6 +4,7 @@
 #ifndef CORACLE_HULL_INTERNAL_H
 #define CORACLE_HULL_INTERNAL_H
 
+#include "base/clock.h"
 #include "hull/hull.h"
 
 /* The keeper's life; never returns. */
@@ -20,9 +21,15 @@ MUST_CHECK int idmap_write(pid_t pid, bool *ret_is_single, struct err *err);
  * when one is busy and stays. */
 bool cgroups_remove(const char *name);
 
-/* Starts the pods' way out for the namespaces of init, and waits until it is there. Returns the
- * helper's pid, or 0 when there is none. It dies with the keeper. */
-pid_t egress_start(pid_t init);
-void egress_stop(pid_t helper); /* 0 is fine */
+/* The helper that is the pods' way out; it dies with the keeper. */
+struct egress {
+    pid_t pid; /* 0: there is none */
+    usec started;
+};
+/* Starts one for the namespaces of init, and waits until it is there. */
+void egress_start(struct egress *egress, pid_t init);
+/* The helper has ended and was reaped: starts one again, unless this one had only just begun. */
+void egress_restart(struct egress *egress, pid_t init);
+void egress_stop(struct egress *egress);
 
 #endif

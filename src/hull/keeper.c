@@ -89,7 +89,7 @@ static bool serve(int socket_fd, pid_t init)
 
 /* Clones init into the new namespaces. Returns its pid; in init, never returns. */
 static pid_t clone_init(const struct hull_config *config, int brain_end, int keeper_end,
-                        pid_t *ret_egress)
+                        struct egress *egress)
 {
     bool is_root = geteuid() == 0;
     int go[2];
@@ -126,7 +126,9 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
             "no sub-ids for this user in /etc/subuid: every file and process of the cluster is "
             "yours alone, images with other users lose them");
     }
-    *ret_egress = pid > 0 ? egress_start(pid) : 0;
+    if (pid > 0) {
+        egress_start(egress, pid); /* before init goes on, so that the brain finds the interface */
+    }
     (void)!write(go[1], is_single ? "1" : "n", 1);
     (void)close(go[1]);
     return pid;
@@ -144,9 +146,10 @@ static int watch_signals(void)
 }
 
 /* True when init is gone. Other children are image workers, and the egress helper. */
-static bool on_signal(int signal_fd, pid_t init, pid_t *egress)
+static bool on_signal(int signal_fd, pid_t init, struct egress *egress)
 {
     bool is_gone = false;
+    bool has_egress_ended = false;
     struct signalfd_siginfo info;
     while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
@@ -155,7 +158,13 @@ static bool on_signal(int signal_fd, pid_t init, pid_t *egress)
     }
     for (pid_t pid = waitpid(-1, NULL, WNOHANG); pid > 0; pid = waitpid(-1, NULL, WNOHANG)) {
         is_gone = is_gone || pid == init;
-        *egress = pid == *egress ? 0 : *egress;
+        if (pid == egress->pid) {
+            egress->pid = 0;
+            has_egress_ended = true;
+        }
+    }
+    if (has_egress_ended && !is_gone) {
+        egress_restart(egress, init);
     }
     return is_gone;
 }
@@ -169,7 +178,7 @@ void keeper_run(const struct hull_config *config)
         log_error("start: %s", strerror(errno));
         _exit(1);
     }
-    pid_t egress = 0;
+    struct egress egress = {0};
     pid_t init = clone_init(config, pair[1], pair[0], &egress);
     if (init < 0) {
         log_error("make the cluster's namespaces: %s", strerror(errno));
@@ -194,7 +203,7 @@ void keeper_run(const struct hull_config *config)
             fds[1].fd = -1; /* init holds the other end as long as it lives */
         }
     }
-    egress_stop(egress);
+    egress_stop(&egress);
     hull_clean(config->name);
     _exit(0);
 }
