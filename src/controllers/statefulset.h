@@ -17,9 +17,9 @@
 enum { STS_CREATE_BATCH = 500 }; /* pods that one decision of a Parallel set creates (2.7) */
 
 /* Between a pod's end and a new pod of its name. kubectl delete looks at one pod after the other:
- * GET, then watch by name. A new pod between the two is all that it sees, and it waits for ever; a
- * cluster of many machines needs longer than this anyway. */
-#define STS_REMAKE_PAUSE (100 * USEC_PER_MS)
+ * GET, then watch by name, some milliseconds later. A new pod between the two is all that it sees,
+ * and it waits for ever. Much longer, and a kubectl wait that follows a delete finds no pod. */
+#define STS_REMAKE_PAUSE (30 * USEC_PER_MS)
 
 struct sts_pod {
     const struct val *obj;

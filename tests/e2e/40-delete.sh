@@ -8,14 +8,14 @@ volumes_before=$(volumes)
 uid_before=$(field pod/moscow-time-0 .metadata.uid)
 count_before=$(visits 0)
 t_has "kubectl delete pod" '^pod "moscow-time-0" deleted( from default namespace)?$' kubectl delete pod/moscow-time-0
-t "it comes back" kubectl wait --for=condition=Ready pod/moscow-time-0 --timeout=40s
+t "it comes back" ready_again moscow-time-0
 new_uid() { [ "$(field pod/moscow-time-0 .metadata.uid)" != "$uid_before" ]; }
 t "as a new pod" new_uid
 at_least() { [ "$(visits 0)" -ge "$count_before" ]; }
 t "with its count" at_least
 t_is "both claims Bound to the same volumes" "$volumes_before" volumes
 t "kubectl delete pod --force" kubectl delete pod/moscow-time-1 --force --grace-period=0
-t "it comes back too" soon 30 sh -c 'kubectl wait --for=condition=Ready pod/moscow-time-1 --timeout=1s'
+t "it comes back too" ready_again moscow-time-1
 # Without waiting: kubectl looks at the second pod only after the first is gone, and a pod that is made anew
 # between its look and its watch (some milliseconds here) leaves it waiting for a deletion that has been.
 uids() { kubectl get po -l app.kubernetes.io/name=moscow-time -o jsonpath='{.items[*].metadata.uid}'; }

@@ -35,6 +35,6 @@ t "scale moscow-time to 3" kubectl scale sts/moscow-time --replicas=3
 third() { board | grep -q 'moscow-time-2='; }
 t "the third appears without a change of settings" soon 30 third
 t "the history survives its pod" kubectl delete pod/visit-board-0
-t "which comes back" kubectl wait --for=condition=Ready pod/visit-board-0 --timeout=40s
+t "which comes back" ready_again visit-board-0
 t_has "with its first line" '^[0-9]+ moscow-time-0=' kubectl exec visit-board-0 -- head -n 1 data/history
 t_has "helm test visit-board" 'Phase: +Succeeded' helm test visit-board

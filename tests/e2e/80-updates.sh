@@ -17,7 +17,7 @@ t_is "pod 1 is new" moscow-time:1.1 image 1
 t_is "pod 0 is old" moscow-time:1.0 image 0
 t_is "pod 0 was left alone" "$zero" uid 0
 t "pod 0, deleted, comes back old" kubectl delete pod/moscow-time-0
-t "ready" kubectl wait --for=condition=Ready pod/moscow-time-0 --timeout=40s
+t "ready" ready_again moscow-time-0
 t_is "still the old image" moscow-time:1.0 image 0
 status() { kubectl get sts/moscow-time -o jsonpath='{.status.currentRevision} {.status.updateRevision}' | tr ' ' '\n' | sort -u | wc -l; }
 t_is "the status knows two revisions" 2 status
@@ -50,6 +50,6 @@ sleep 3
 unchanged() { [ "$(uid 0) $(uid 1)" = "$before" ]; }
 t "changes nothing by itself" unchanged
 t "until the user deletes a pod" kubectl delete pod/moscow-time-1
-t "ready" soon 40 kubectl wait --for=condition=Ready pod/moscow-time-1 --timeout=2s
+t "ready" ready_again moscow-time-1
 t_is "which comes back new" moscow-time:1.1 image 1
 t_is "the other is as it was" moscow-time:1.0 image 0

@@ -36,7 +36,7 @@ for round in 1 2 3; do
     t_is "same pods, same addresses, no restart" "$(cat "$work/facts")" facts
 done
 t "a deleted pod comes back as before" kubectl delete pod/moscow-time-0
-t "ready" kubectl wait --for=condition=Ready pod/moscow-time-0 --timeout=40s
+t "ready" ready_again moscow-time-0
 t "an update works as before" helm upgrade moscow-time "$charts/moscow-time/chart" --set env.TITLE=Later --wait --timeout 90s
 
 count=$(visits 0)

@@ -109,6 +109,8 @@ story_up() {
     t "both pods get ready" rollout_done
 }
 rollout_done() { kubectl rollout status sts/moscow-time --timeout=60s; }
+# A pod that was deleted may not be there yet; kubectl wait gives up on what it doesn't find.
+ready_again() { soon 40 kubectl wait --for=condition=Ready "pod/$1" --timeout=2s; }
 visits() { kubectl exec "pod/moscow-time-$1" -- cat data/visits; }
 field() { kubectl get "$1" -o jsonpath="{$2}"; }
 

@@ -5,6 +5,7 @@
 #include "facts.h"
 
 #include "base/mem.h"
+#include "controllers/statefulset.h"
 
 static long long num(const struct val *obj, const char *path)
 {
@@ -39,7 +40,7 @@ static void check_pause(struct sim *sim, const struct val *pod, bool is_create, 
     const struct val *ref = meta_controller(pod);
     if (is_create && end != NULL && end->crashes == sim->crashes && ref != NULL &&
         str_eq(val_text_at(ref, "kind"), S("StatefulSet")) &&
-        sim_now(sim) - end->at < 100 * USEC_PER_MS) {
+        sim_now(sim) - end->at < STS_REMAKE_PAUSE) {
         sim_fail(sim, "pause", "pod " STR_FMT " is made anew after %lld us",
                  STR_ARG(meta_name(pod)), (long long)(sim_now(sim) - end->at));
     }

@@ -310,7 +310,7 @@ void machine_attach(struct machine *m)
     m->timer = (struct timer){0};
     m->runtime.exited = NULL;
     m->images.loop = sim->loop;
-    list_init(&m->images.loads);
+    list_init(&m->images.jobs);
     m->recorder = recorder_new(sim->loop, &sim->brain_rng, sim->node);
     struct node_config config = {.loop = sim->loop,
                                  .rng = &sim->brain_rng,

@@ -463,10 +463,10 @@ TEST(a_name_rests_before_it_is_used_again)
         const char *want;
         int requeue_ms;
     } cases[] = {
-        {"web-1", 0,   STATUS,                               100},
-        {"web-1", 99,  STATUS,                               1  },
-        {"web-1", 100, STATUS "CREATE pods default/web-1\n", 0  },
-        {"web-2", 0,   STATUS "CREATE pods default/web-1\n", 0  },
+        {"web-1", 0,  STATUS,                               30},
+        {"web-1", 29, STATUS,                               1 },
+        {"web-1", 30, STATUS "CREATE pods default/web-1\n", 0 },
+        {"web-2", 0,  STATUS "CREATE pods default/web-1\n", 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct cluster c;
