@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/reference.h"
 
+enum { NAME_TOTAL_MAX = 255 /* of domain and path, as distribution counts */ };
+
 #include "base/mem.h"
 
 #include <ctype.h>
@@ -129,6 +131,12 @@ static bool looks_like_domain(struct str s)
     return str_eq(s, S("localhost"));
 }
 
+/* docker.io/NAME, written without "library/". */
+static bool is_library(const struct reference *ref)
+{
+    return str_eq(ref->domain, S("docker.io")) && str_find(ref->path, '/') < 0;
+}
+
 int reference_parse(struct str text, struct reference *ret, struct err *err)
 {
     struct str whole = text;
@@ -159,7 +167,8 @@ int reference_parse(struct str text, struct reference *ret, struct err *err)
     while (is_fine && rest.p != NULL) {
         is_fine = is_path_component(str_cut(&rest, '/'));
     }
-    if (!is_fine || text.n == 0 || p.domain.n + text.n > 255) {
+    size_t name_n = p.domain.n + 1 + (is_library(&p) ? sizeof "library/" - 1 : 0) + text.n;
+    if (!is_fine || text.n == 0 || name_n > NAME_TOTAL_MAX) {
         return err_set(err, ERR_INVALID,
                        "couldn't parse image name \"" STR_FMT "\": invalid reference format",
                        STR_ARG(whole));
@@ -170,8 +179,7 @@ int reference_parse(struct str text, struct reference *ret, struct err *err)
 
 struct str reference_repository(struct arena *arena, const struct reference *ref)
 {
-    bool is_library = str_eq(ref->domain, S("docker.io")) && str_find(ref->path, '/') < 0;
-    return arena_fmt(arena, "%s" STR_FMT, is_library ? "library/" : "", STR_ARG(ref->path));
+    return arena_fmt(arena, "%s" STR_FMT, is_library(ref) ? "library/" : "", STR_ARG(ref->path));
 }
 
 int reference_normalise(struct arena *arena, struct str text, struct str *ret, struct err *err)
