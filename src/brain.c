@@ -18,6 +18,7 @@
 #include "node/node.h"
 #include "node/runtime_conmon.h"
 #include "scheduler/scheduler.h"
+#include "server/cert_renewal.h"
 #include "server/server.h"
 #include "store/journal.h"
 
@@ -81,6 +82,7 @@ struct brain {
     struct image_store *images;
     struct node *node;
     struct tls_server *tls;
+    struct cert_renewal *renewal;
     struct server *server;
     struct dns_server *dns;
     struct control_gate *gate;
@@ -383,6 +385,7 @@ static int open_server(struct brain *b, struct arena *arena, struct err *err)
         listen_inside(b, err) < 0) {
         return err_wrap(err, "api");
     }
+    b->renewal = cert_renewal_new(b->loop, data_path(b, arena, "pki").p, b->tls);
     report(b, "api\thttps://%s", b->api_address);
     return 0;
 }

@@ -172,19 +172,30 @@ int cert_make_key(struct buf *ret_key, struct err *err)
     return ok ? 0 : fail(err, "make a key");
 }
 
-int cert_not_after(struct str cert_pem, usec *ret_wall, struct err *err)
+static int wall_of(const ASN1_TIME *time, usec *ret)
 {
-    X509 *cert = read_cert(cert_pem);
     int days = 0;
     int seconds = 0;
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    int ok = cert != NULL && epoch != NULL &&
-             ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(cert));
-    X509_free(cert);
+    int ok = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, time);
     ASN1_TIME_free(epoch);
-    if (!ok) {
-        return fail(err, "read a certificate");
+    *ret = ((usec)days * 86400 + seconds) * USEC_PER_SEC;
+    return ok;
+}
+
+int cert_check(struct str cert_pem, struct str key_pem, usec *ret_from_wall, usec *ret_until_wall,
+               struct err *err)
+{
+    X509 *cert = read_cert(cert_pem);
+    EVP_PKEY *key = read_key(key_pem);
+    int ok = cert != NULL && key != NULL && wall_of(X509_get0_notBefore(cert), ret_from_wall) &&
+             wall_of(X509_get0_notAfter(cert), ret_until_wall);
+    bool is_pair = ok && X509_check_private_key(cert, key) == 1;
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    if (is_pair) {
+        return 0;
     }
-    *ret_wall = ((usec)days * 86400 + seconds) * USEC_PER_SEC;
-    return 0;
+    ERR_clear_error();
+    return err_set(err, ERR_INVALID, ok ? "the key is not the certificate's" : "no certificate");
 }

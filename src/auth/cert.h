@@ -31,6 +31,8 @@ MUST_CHECK int cert_make(struct str ca_cert_pem, struct str ca_key_pem,
                          struct buf *ret_key, struct err *err);
 /* A key for signing tokens. */
 MUST_CHECK int cert_make_key(struct buf *ret_key, struct err *err);
-MUST_CHECK int cert_not_after(struct str cert_pem, usec *ret_wall, struct err *err);
+/* When it is valid; ERR_INVALID when key isn't its key. */
+MUST_CHECK int cert_check(struct str cert_pem, struct str key_pem, usec *ret_from_wall,
+                          usec *ret_until_wall, struct err *err);
 
 #endif

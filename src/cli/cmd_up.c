@@ -3,6 +3,7 @@
 // `coracle up`: prepares the data folder, opens the sockets, starts the hull and shows what the
 // brain reports until it is ready. Progress lines are "step<TAB>detail", "note<TAB>text" for what
 // is not enforced here, "error<TAB>text", and at last "ready".
+#include "auth/pki.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/limits.h"
@@ -122,7 +123,8 @@ static int prepare(struct up *up, struct err *err)
             return err_wrap(err, "data folder; choose another with --data DIR");
         }
     }
-    return pki_ensure(cli, err);
+    usec renew_at;
+    return pki_ensure(cluster_path(cli, "pki"), clock_system()->wall(NULL), &renew_at, err);
 }
 
 static int start(struct up *up, int progress_fd, struct err *err)

@@ -51,10 +51,6 @@ pid_t cluster_keeper(struct cli *cli);
  * keeper lives, or after 10 s. */
 bool cluster_wait_unlocked(struct cli *cli);
 
-/* The cluster's keys and certificates under <data>/pki: made when absent, certificates renewed when
- * less than a third of their life is left. */
-MUST_CHECK int pki_ensure(struct cli *cli, struct err *err);
-
 /* A kubeconfig document for the admin of this cluster at server ("https://127.0.0.1:6443"). */
 MUST_CHECK int kubeconfig_make(struct cli *cli, struct str server, struct val *ret,
                                struct err *err);

@@ -292,7 +292,8 @@ TEST(certificates_are_signed_and_dated)
     struct buf cert;
     struct buf key;
     struct err err = {0};
-    usec not_after;
+    usec from;
+    usec until;
     buf_init(&ca, 8192);
     buf_init(&ca_key, 8192);
     buf_init(&cert, 8192);
@@ -302,8 +303,10 @@ TEST(certificates_are_signed_and_dated)
     struct cert_request request = {
         .common_name = S("jane"), .valid_from_wall = day, .valid_for = 2 * day};
     EXPECT_OK(cert_make(buf_str(&ca), buf_str(&ca_key), &request, &cert, &key, &err));
-    EXPECT_OK(cert_not_after(buf_str(&cert), &not_after, &err));
-    EXPECT_INT(3 * day, not_after);
+    EXPECT_OK(cert_check(buf_str(&cert), buf_str(&key), &from, &until, &err));
+    EXPECT_INT(day, from);
+    EXPECT_INT(3 * day, until);
+    EXPECT_INT(ERR_INVALID, cert_check(buf_str(&cert), buf_str(&ca_key), &from, &until, &err));
     EXPECT(cert_make(S("no"), buf_str(&ca_key), &request, &cert, &key, &err) < 0);
     buf_done(&ca);
     buf_done(&ca_key);
