@@ -132,6 +132,18 @@ static bool is_wholly_given_up(const struct val *last, const struct val *owned, 
     return owned == NULL && last != NULL && (is_named || fields_is_member(last));
 }
 
+/* An item that stays keeps its keys, whatever was given up: without them it is no item. */
+static void keep_keys(struct arena *arena, const struct schema_field *list, const struct val *item,
+                      struct val *kept)
+{
+    for (size_t i = 0; i < list->keys_count && val_is(kept, VAL_MAP); i++) {
+        const struct val *key = val_get(item, list->keys[i]);
+        if (key != NULL && val_get(kept, list->keys[i]) == NULL) {
+            (void)val_set(arena, kept, list->keys[i], *key);
+        }
+    }
+}
+
 /* v without what was in last and is owned by nobody any more. Containers that this empties go. */
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 static struct val prune(struct arena *arena, struct typed typed, const struct val *v,
@@ -161,6 +173,7 @@ static struct val prune(struct arena *arena, struct typed typed, const struct va
         bool is_emptied = val_count(&kept) == 0 && val_count(child) != 0 &&
                           !fields_is_member(child_owned); /* `spec: {}` in an intent stays */
         if (is_list) {
+            keep_keys(arena, typed.field, child, &kept);
             (void)val_push(arena, &out, kept);
         } else if (!is_emptied) {
             (void)val_set(arena, &out, v->members[i].key, kept);

@@ -20,12 +20,20 @@ static void broken_down(usec wall, struct tm *tm, int *micros)
     *micros = (int)rest;
 }
 
+/* "2026-01-02T03:04:05"; strftime's %Y doesn't pad the years before 1000. */
+static int format_seconds(const struct tm *tm, char out[static TIME_TEXT_MAX])
+{
+    return snprintf(out, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm->tm_year + 1900,
+                    tm->tm_mon + 1, tm->tm_mday, tm->tm_hour, tm->tm_min, tm->tm_sec);
+}
+
 void time_format(usec wall, char out[static TIME_TEXT_MAX])
 {
     struct tm tm;
     int micros;
     broken_down(wall, &tm, &micros);
-    (void)strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    int n = format_seconds(&tm, out);
+    (void)snprintf(out + n, TIME_TEXT_MAX - (size_t)n, "Z");
 }
 
 void time_format_micro(usec wall, char out[static TIME_TEXT_MAX])
@@ -33,8 +41,8 @@ void time_format_micro(usec wall, char out[static TIME_TEXT_MAX])
     struct tm tm;
     int micros;
     broken_down(wall, &tm, &micros);
-    size_t n = strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(out + n, TIME_TEXT_MAX - n, ".%06dZ", micros);
+    int n = format_seconds(&tm, out);
+    (void)snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06dZ", micros);
 }
 
 /* Reads exactly `digits` digits at *at. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/reference.h"
 
-enum { NAME_TOTAL_MAX = 255 /* of domain and path, as distribution counts */ };
-
 #include "base/mem.h"
 
 #include <ctype.h>
+
+enum { NAME_TOTAL_MAX = 255 /* of domain and path, as distribution counts */ };
 
 static bool is_lower_or_digit(char c)
 {

@@ -11,11 +11,14 @@
 #include "data/yaml.h"
 #include "store/journal.h"
 
+#include <stdio.h>
+
 enum { CODE_CREATED = 201, CODE_REFUSED = 400, CODE_SERVER = 500 };
 
 struct asked {
     struct arena *arena;
     int code;
+    struct str message;
     struct val val;
     int times;
 };
@@ -31,6 +34,7 @@ static void on_done(struct api_req *req, const struct api_result *result)
     asked->times++;
     asked->code = result->status.code != 0 ? result->status.code : result->code;
     asked->val = v == NULL ? val_null() : val_copy(asked->arena, v);
+    asked->message = result->status.message;
     must(asked->code < CODE_REFUSED || result->status.message.n > 0);
 }
 
@@ -140,6 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct val again = val_copy(arena, &first.val);
     drop_drawn(&again);
     struct asked second = create(arena, kind_of_manifest(&again), &again, true);
+    if (second.code != CODE_CREATED) {
+        (void)fprintf(stderr, STR_FMT "\n", STR_ARG(second.message));
+    }
     must(second.code == CODE_CREATED);
     drop_drawn(&second.val);
     must(val_eq(&again, &second.val));

@@ -56,6 +56,9 @@ TEST(times_round_trip)
     EXPECT_INT(0, time_parse(S("2026-01-02T05:04:05.5+02:00"), &t));
     time_format(t, text);
     EXPECT_STR("2026-01-02T03:04:05Z", str_of(text));
+    EXPECT_INT(0, time_parse(S("0104-01-02T03:04:05.000006Z"), &t));
+    time_format_micro(t, text);
+    EXPECT_STR("0104-01-02T03:04:05.000006Z", str_of(text));
     EXPECT_INT(ERR_INVALID, time_parse(S("2026-13-02T05:04:05Z"), &t));
     EXPECT_INT(ERR_INVALID, time_parse(S("2026-01-02T05:04:05"), &t));
 }
