@@ -510,6 +510,18 @@ static int unmap_code(struct dl_phdr_info *info, size_t size, void *ctx)
     return 0;
 }
 
+/* Only the next brain, which reads the journal again, can tell what is on the disk. Answers to what
+ * failed are on their way: this runs behind those who write them. */
+static void check_store(void *ctx)
+{
+    const struct brain *b = ctx;
+    if (store_is_broken(b->store)) {
+        log_error(
+            "the journal failed: ending, so that the next brain starts from what is on the disk");
+        _exit(1);
+    }
+}
+
 /* Ready when what users rely on at once is there: the default account of the default namespace,
  * which the first pod needs, and the node. */
 static void check_ready(void *ctx)
@@ -587,6 +599,7 @@ int brain_main(int argc, char **argv)
         b.is_ready = true; /* started again after a crash: everything was there before */
     }
     loop_on_turn_end(b.loop, check_ready, &b);
+    loop_on_turn_end(b.loop, check_store, &b);
     loop_run(b.loop);
     store_close(b.store);
     return 0;

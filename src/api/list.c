@@ -145,8 +145,8 @@ void read_list(struct api *api, struct api_req *req)
     struct object **objects = NULL;
     size_t count = 0;
     struct err err = {0};
-    if (store_list(api->config.store, page.prefix, page.rev, req->arena, &objects, &count, &err) <
-        0) {
+    if (store_list(api->config.store, page.prefix, page.rev, kind_store_flags(req->kind),
+                   req->arena, &objects, &count, &err) < 0) {
         status = list_failed(req, &page, &err);
         req_fail(req, &status);
         return;

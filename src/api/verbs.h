@@ -50,6 +50,12 @@ void delete_collection(struct api *api, struct api_req *req);
  * them. */
 bool subresource_do(struct api *api, struct api_req *req);
 
+/* How the store holds objects of a kind. */
+static inline int kind_store_flags(const struct kind *kind)
+{
+    return (kind->flags & KIND_VOLATILE) != 0 ? STORE_VOLATILE : 0;
+}
+
 /* Checks of resourceVersion and resourceVersionMatch; 0 and the revision (0 = now), or -1. */
 int options_check_list(struct api_req *req, struct status *ret_status);
 int options_rev(struct api *api, struct arena *arena, struct str text, uint64_t *ret,

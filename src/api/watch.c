@@ -47,7 +47,7 @@ static void load_initial(struct api_watch *watch, struct str prefix)
     struct err err = {0};
     watch->initial_rev = store_rev(store);
     auto_arena struct arena *arena = arena_new(DECIDE_ARENA_MAX);
-    if (store_list(store, prefix, 0, arena, &objects, &count, &err) < 0) {
+    if (store_list(store, prefix, 0, 0, arena, &objects, &count, &err) < 0) {
         return;
     }
     size_t n = 0;
@@ -135,7 +135,8 @@ struct api_watch *api_watch_open(struct api *api, const struct api_req *req,
         after = store_rev(api->config.store);
     }
     struct err err = {0};
-    watch->cursor = store_watch(api->config.store, prefix, after, wake, ctx, &err);
+    watch->cursor =
+        store_watch(api->config.store, prefix, after, kind_store_flags(req->kind), wake, ctx, &err);
     if (watch->cursor == NULL) {
         *ret_status = watch_failed(api, req->arena, &err, after);
         api_watch_close(watch);

@@ -413,10 +413,9 @@ int write_put(struct write *write)
         return 0;
     }
     struct err err = {0};
-    int flags = (write->kind->flags & KIND_VOLATILE) != 0 ? STORE_VOLATILE : 0;
     uint64_t expect = write->head == NULL ? 0 : write->head->rev;
-    if (store_put(write->api->config.store, write->key, &write->obj, expect, flags, stored, write,
-                  &err) < 0) {
+    if (store_put(write->api->config.store, write->key, &write->obj, expect,
+                  kind_store_flags(write->kind), stored, write, &err) < 0) {
         return write_fail_err(write, &err);
     }
     return 0;

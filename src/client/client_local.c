@@ -80,7 +80,7 @@ static void local_list(struct client *client, enum kind_id kind, struct str ns,
     size_t count = 0;
     struct err err;
     struct str prefix = api_prefix(arena, kind_of(kind), ns);
-    if (store_list(store_of(local_of(client)), prefix, 0, arena, &objects, &count, &err) < 0) {
+    if (store_list(store_of(local_of(client)), prefix, 0, 0, arena, &objects, &count, &err) < 0) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -111,13 +111,13 @@ static void start(void *ctx)
     size_t count = 0;
     struct err err;
     uint64_t rev = store_rev(store);
-    if (store_list(store, prefix, 0, arena, &objects, &count, &err) < 0) {
+    if (store_list(store, prefix, 0, 0, arena, &objects, &count, &err) < 0) {
         count = 0;
     }
     for (size_t i = 0; i < count; i++) {
         (void)object_ref(objects[i]);
     }
-    watch->cursor = store_watch(store, prefix, rev, drain, watch, &err);
+    watch->cursor = store_watch(store, prefix, rev, 0, drain, watch, &err);
     for (size_t i = 0; i < count; i++) {
         watch->fn(watch->ctx, watch->kind, objects[i], NULL, /*is_delete=*/false);
         object_unref(objects[i]);

@@ -18,10 +18,10 @@
 struct append {
     struct store *store; /* NULL once the loop has nothing to do any more */
     struct journal *journal;
-    struct journal_entry *entries;
-    size_t entries_count;
+    struct journal_batch batch;
+    struct journal_version *versions; /* of the batch, as forget */
+    uint64_t *forget;
     struct buf json; /* all texts, one behind the other */
-    uint64_t rev_ceiling;
     int result;
     struct err err;
     pthread_mutex_t lock;
@@ -66,6 +66,7 @@ static void proposal_commit(struct store *store, struct proposal *proposal)
     }
     assert(object->rev > store->rev);
     store->rev = object->rev;
+    history_add(&store->history, object, before, proposal->is_delete);
     window_push(store, object_ref(object), before, proposal->is_delete);
     if (proposal->done != NULL) {
         proposal->done(proposal->ctx, object, NULL);
@@ -107,7 +108,8 @@ static void append_free(struct append *append)
     (void)pthread_mutex_destroy(&append->lock);
     (void)pthread_cond_destroy(&append->finished);
     buf_done(&append->json);
-    free(append->entries);
+    free(append->versions);
+    free(append->forget);
     free(append);
 }
 
@@ -119,10 +121,12 @@ static void append_settle(struct store *store, struct append *append)
     store->is_settling = true;
     if (append->result < 0) {
         struct err err = append->err;
+        store->is_broken = store->journal->is_broken;
         fail_all(store, &err);
     } else {
         store->commits_count++;
-        store->rev_ceiling = append->rev_ceiling;
+        store->rev_ceiling = append->batch.rev_ceiling;
+        history_drop(&store->history, append->batch.forget_count);
         while (store->flying_count > 0) {
             store->flying_count--;
             proposal_commit(store, queue_pop(store));
@@ -163,41 +167,58 @@ void commit_enqueue(struct store *store, struct proposal *proposal)
 
 /* Appending. */
 
-/* Fills entries from the front of the queue; marks as many proposals as flying. */
+/* Takes versions from the front of the queue; marks as many proposals as flying. */
 static void append_fill(struct store *store, struct append *append)
 {
     size_t count = 0;
     for (const struct proposal *p = store->queue; p != NULL; p = p->next) {
         count++;
     }
-    append->entries = xcalloc(count, sizeof *append->entries);
+    append->versions = xcalloc(count, sizeof *append->versions);
     buf_init(&append->json, SIZE_MAX / 2);
+    count = 0;
     for (const struct proposal *p = store->queue; p != NULL; p = p->next) {
         if (append->json.n > BATCH_BYTES_MAX) {
             break;
         }
         store->flying_count++;
-        append->rev_ceiling = p->object->rev;
+        append->batch.rev_ceiling = p->object->rev;
         if (object_is_volatile(p->object)) {
             continue;
         }
         size_t start = append->json.n;
-        if (!p->is_delete) {
-            (void)json_write(&append->json, object_val(p->object));
-        }
-        append->entries[append->entries_count++] = (struct journal_entry){
-            .key = p->object->key, .rev = p->object->rev, .json = {NULL, append->json.n - start}
+        (void)json_write(&append->json, object_val(p->object));
+        append->versions[count++] = (struct journal_version){
+            .rev = p->object->rev,
+            .key = p->object->key,
+            .json = {NULL, append->json.n - start},
+            .is_delete = p->is_delete
         };
     }
     /* The texts have their final place only once the buffer has stopped growing. */
     const char *text = buf_str(&append->json).p;
-    for (size_t i = 0; i < append->entries_count; i++) {
-        struct str *json = &append->entries[i].json;
-        if (json->n > 0) {
-            json->p = text;
-            text += json->n;
-        }
+    for (size_t i = 0; i < count; i++) {
+        append->versions[i].json.p = text;
+        text += append->versions[i].json.n;
     }
+    append->batch.versions = append->versions;
+    append->batch.versions_count = count;
+}
+
+static void append_forget(const struct history *history, struct append *append)
+{
+    size_t count = history_excess(history);
+    append->batch.rev_floor = history->rev_floor;
+    if (count == 0) {
+        return;
+    }
+    append->forget = xcalloc(count, sizeof *append->forget);
+    for (size_t i = 0; i < count; i++) {
+        append->forget[i] = history->items[i].rev_dead;
+    }
+    append->batch.rev_floor = history->items[count - 1].rev;
+    append->batch.forget = append->forget;
+    append->batch.forget_count = count;
 }
 
 /* Keys stay valid while the append runs: their proposals leave the queue only behind it. */
@@ -209,10 +230,11 @@ static struct append *append_new(struct store *store)
     (void)pthread_mutex_init(&append->lock, NULL);
     (void)pthread_cond_init(&append->finished, NULL);
     append_fill(store, append);
+    append_forget(&store->history, append);
     /* A new block is reserved when half of the last is used: volatile writes then rarely wait. */
-    uint64_t last = append->rev_ceiling;
+    uint64_t last = append->batch.rev_ceiling;
     bool has_room = store->rev_ceiling >= last + REV_BLOCK / 2;
-    append->rev_ceiling = has_room ? store->rev_ceiling : last + REV_BLOCK;
+    append->batch.rev_ceiling = has_room ? store->rev_ceiling : last + REV_BLOCK;
     store->append = append;
     return append;
 }
@@ -221,8 +243,7 @@ static void append_work(void *ctx)
 {
     struct append *append = ctx;
     struct journal *journal = append->journal;
-    append->result = journal->ops->append(journal, append->entries, append->entries_count,
-                                          append->rev_ceiling, &append->err);
+    append->result = journal->ops->append(journal, &append->batch, &append->err);
     (void)pthread_mutex_lock(&append->lock);
     append->is_finished = true;
     (void)pthread_cond_signal(&append->finished);

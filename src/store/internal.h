@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What object.c, store.c, commit.c, list.c and watch.c share.
+// What the store's files share.
 //
 //   store_put/delete (store.c)      turn end or flush (commit.c)        append done (commit.c)
 //   proposal ─────────────▶ queue ──────────────────────▶ flying ─────────────────────▶ committed
@@ -14,10 +14,13 @@
 #include "store/store.h"
 
 enum {
-    REV_FIRST = 1,                     /* of an empty store: 0 means "any" to clients */
-    REV_BLOCK = 10000,                 /* revisions reserved ahead in the journal */
-    BATCH_BYTES_MAX = 8 << 20,         /* JSON of one append; the rest waits for the next */
-    WINDOW_BYTES_MAX = 64 << 20,       /* documents that only the event window keeps alive */
+    REV_BLOCK = 10000,            /* revisions reserved ahead in the journal */
+    BATCH_BYTES_MAX = 8 << 20,    /* JSON of one append; the rest waits for the next */
+    WINDOW_BYTES_MAX = 64 << 20,  /* documents that only the event window keeps alive */
+    HISTORY_MAX = 2000,           /* versions kept in the journal though replaced, ... */
+    HISTORY_BYTES_MAX = 16 << 20, /* ... and their documents; ... */
+    HISTORY_STEP = 256,           /* ... so many more before they are forgotten together */
+    HISTORY_BYTES_STEP = 4 << 20,
     SCRATCH_ARENA_BYTES_MAX = 64 << 20 /* one object as a tree */
 };
 
@@ -41,6 +44,22 @@ struct window {
     uint64_t seq_next;
     uint64_t rev_before; /* revision before the first event: watches may start here */
     size_t bytes;
+};
+
+/* Version rev_dead was replaced, or is the last state of what was deleted, by the change rev. */
+struct dead_version {
+    uint64_t rev;
+    uint64_t rev_dead;
+    size_t bytes;
+};
+
+/* What the journal could forget, by ascending rev. */
+struct history {
+    struct dead_version *items;
+    size_t count;
+    size_t cap;
+    size_t bytes;
+    uint64_t rev_floor; /* durable: every version that a later change replaced is kept */
 };
 
 struct watch {
@@ -74,13 +93,16 @@ struct store {
     uint64_t rev;         /* last committed */
     uint64_t rev_head;    /* last handed out */
     uint64_t rev_ceiling; /* durable: revisions up to here may be shown */
+    uint64_t rev_start;   /* when it was opened: what was volatile before is gone */
     struct proposal *queue;
     struct proposal **queue_end;
     size_t flying_count; /* proposals at the front of the queue that are in `append` */
     struct append *append;
     bool is_drain_deferred;
+    bool is_broken;   /* the journal is: nothing is committed any more */
     bool is_settling; /* callbacks of an append run: its proposals are still in the queue */
     struct window window;
+    struct history history;
     struct watch *watches;
     struct watch *waking; /* to be woken by the deferred call */
     bool is_wake_deferred;
@@ -106,16 +128,31 @@ void store_bury(struct store *store, struct object *object);
 struct door *door_ref(struct door *door);
 void door_unref(struct door *door);
 
+/* load.c */
+MUST_CHECK int store_load(struct store *store, struct err *err);
+
 /* commit.c */
 void commit_enqueue(struct store *store, struct proposal *proposal);
 void commit_turn_end(struct store *store);
 /* Waits for the append under way and drops all proposals without a word. */
 void commit_abandon(struct store *store);
 
+/* history.c */
+/* A durable change from before (NULL: created) to object. Volatile ones are passed over. */
+void history_add(struct history *history, const struct object *object, const struct object *before,
+                 bool is_delete);
+/* How many of the first items the next append should forget. */
+size_t history_excess(const struct history *history);
+/* The first count items are forgotten. */
+void history_drop(struct history *history, size_t count);
+void history_done(struct history *history);
+
 /* watch.c */
 /* Takes over the references to object and before. */
 void window_push(struct store *store, struct object *object, struct object *before, bool is_delete);
 void window_done(struct store *store);
+/* ERR_GONE when what came after rev is not known any more. */
+MUST_CHECK int window_check(const struct store *store, uint64_t rev, int flags, struct err *err);
 /* Number of the first event with a revision > rev. */
 uint64_t window_seek(const struct window *window, uint64_t rev);
 const struct store_event *window_at(const struct window *window, uint64_t seq);

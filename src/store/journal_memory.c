@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The journal of tests and simulation: the last text of each key in a map. The map belongs to a
-// disk, which outlives the journal when it came from outside.
+// The journal of tests and simulation: versions in order of their revisions. They belong to a disk,
+// which outlives the journal when it came from outside.
 #include "store/journal.h"
 
-#include "base/map.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 
 struct row {
     uint64_t rev;
+    bool is_delete;
+    size_t key_bytes;
     size_t json_bytes;
-    char json[];
+    char text[]; /* key, JSON */
 };
 
 struct journal_disk {
-    struct map rows; /* key → struct row * */
+    struct row **rows;
+    size_t count;
+    size_t cap;
     uint64_t rev_ceiling;
+    uint64_t rev_floor;
     uint64_t bytes;
     unsigned failures_count;
 };
@@ -34,54 +38,90 @@ static struct journal_memory *self(struct journal *journal)
 }
 
 static int memory_load(struct journal *journal,
-                       int (*each)(void *ctx, const struct journal_entry *entry, struct err *err),
-                       void *ctx, uint64_t *ret_rev_ceiling, struct err *err)
+                       int (*each)(void *ctx, const struct journal_version *version,
+                                   struct err *err),
+                       void *ctx, struct journal_batch *ret_batch, struct err *err)
 {
     const struct journal_disk *disk = self(journal)->disk;
-    for (size_t i = 0; i < disk->rows.count; i++) {
-        const struct row *row = disk->rows.entries[i].value;
-        struct journal_entry entry = {
-            .key = disk->rows.entries[i].key,
+    for (size_t i = 0; i < disk->count; i++) {
+        const struct row *row = disk->rows[i];
+        struct journal_version version = {
             .rev = row->rev,
-            .json = {row->json, row->json_bytes}
+            .key = {row->text,                  row->key_bytes },
+            .json = {row->text + row->key_bytes, row->json_bytes},
+            .is_delete = row->is_delete
         };
-        if (each(ctx, &entry, err) < 0) {
+        if (each(ctx, &version, err) < 0) {
             return err->code;
         }
     }
-    *ret_rev_ceiling = disk->rev_ceiling;
+    *ret_batch =
+        (struct journal_batch){.rev_ceiling = disk->rev_ceiling, .rev_floor = disk->rev_floor};
     return 0;
 }
 
-static void row_drop(struct journal_disk *disk, struct row *row)
+static void row_add(struct journal_disk *disk, const struct journal_version *version)
 {
-    if (row != NULL) {
-        disk->bytes -= row->json_bytes;
-        free(row);
+    struct row *row = xmalloc(sizeof *row + version->key.n + version->json.n);
+    *row = (struct row){.rev = version->rev,
+                        .is_delete = version->is_delete,
+                        .key_bytes = version->key.n,
+                        .json_bytes = version->json.n};
+    memcpy(row->text, version->key.p, version->key.n);
+    memcpy(row->text + version->key.n, version->json.p, version->json.n);
+    if (disk->count == disk->cap) {
+        disk->cap = disk->cap == 0 ? 64 : disk->cap * 2;
+        disk->rows = xrealloc(disk->rows, disk->cap * sizeof(struct row *));
     }
+    disk->rows[disk->count++] = row;
+    disk->bytes += version->json.n;
 }
 
-static int memory_append(struct journal *journal, const struct journal_entry *entries, size_t count,
-                         uint64_t rev_ceiling, struct err *err)
+static int compare_revs(const void *a, const void *b)
+{
+    const uint64_t *left = a;
+    const uint64_t *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+static void forget(struct journal_disk *disk, const struct journal_batch *batch)
+{
+    uint64_t *revs = xmalloc((batch->forget_count + 1) * sizeof *revs);
+    if (batch->forget_count > 0) {
+        memcpy(revs, batch->forget, batch->forget_count * sizeof *revs);
+        qsort(revs, batch->forget_count, sizeof *revs, compare_revs);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < disk->count; i++) {
+        struct row *row = disk->rows[i];
+        if (bsearch(&row->rev, revs, batch->forget_count, sizeof *revs, compare_revs) == NULL) {
+            disk->rows[kept++] = row;
+        } else {
+            disk->bytes -= row->json_bytes;
+            free(row);
+        }
+    }
+    disk->count = kept;
+    free(revs);
+}
+
+static int memory_append(struct journal *journal, const struct journal_batch *batch,
+                         struct err *err)
 {
     struct journal_disk *disk = self(journal)->disk;
     if (disk->failures_count > 0) {
         disk->failures_count--;
         return err_set(err, ERR_IO, "the journal's disk fails on request");
     }
-    for (size_t i = 0; i < count; i++) {
-        const struct journal_entry *entry = &entries[i];
-        if (entry->json.p == NULL) {
-            row_drop(disk, map_remove(&disk->rows, entry->key));
-            continue;
-        }
-        struct row *row = xmalloc(sizeof *row + entry->json.n);
-        *row = (struct row){.rev = entry->rev, .json_bytes = entry->json.n};
-        memcpy(row->json, entry->json.p, entry->json.n);
-        disk->bytes += entry->json.n;
-        row_drop(disk, map_put(&disk->rows, entry->key, row));
+    for (size_t i = 0; i < batch->versions_count; i++) {
+        row_add(disk, &batch->versions[i]);
     }
-    disk->rev_ceiling = rev_ceiling > disk->rev_ceiling ? rev_ceiling : disk->rev_ceiling;
+    if (batch->forget_count > 0) {
+        forget(disk, batch);
+    }
+    disk->rev_ceiling =
+        batch->rev_ceiling > disk->rev_ceiling ? batch->rev_ceiling : disk->rev_ceiling;
+    disk->rev_floor = batch->rev_floor > disk->rev_floor ? batch->rev_floor : disk->rev_floor;
     return 0;
 }
 
@@ -107,7 +147,10 @@ struct journal_disk *journal_disk_new(void)
 void journal_disk_free(struct journal_disk *disk)
 {
     if (disk != NULL) {
-        map_done(&disk->rows, free);
+        for (size_t i = 0; i < disk->count; i++) {
+            free(disk->rows[i]);
+        }
+        free(disk->rows);
         free(disk);
     }
 }

@@ -14,18 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x636f7261, FORMAT = 1 }; /* "cora" */
+enum { APPLICATION_ID = 0x636f7261, FORMAT = 2 }; /* "cora" */
 
-enum statement { ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_PUT, ST_DELETE, ST_CEILING, ST_COUNT };
+enum statement { ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_PUT, ST_FORGET, ST_LIMITS, ST_COUNT };
 
 static const char *const statements[ST_COUNT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_ROLLBACK] = "ROLLBACK",
-    [ST_PUT] = ("INSERT INTO objects (key, rev, json) VALUES (?1, ?2, ?3) "
-                "ON CONFLICT (key) DO UPDATE SET rev = ?2, json = ?3"),
-    [ST_DELETE] = "DELETE FROM objects WHERE key = ?1",
-    [ST_CEILING] = "UPDATE ceiling SET rev = max(rev, ?1)",
+    [ST_PUT] = "INSERT INTO versions (rev, key, is_delete, json) VALUES (?1, ?2, ?3, ?4)",
+    [ST_FORGET] = "DELETE FROM versions WHERE rev = ?1",
+    [ST_LIMITS] = "UPDATE limits SET ceiling = max(ceiling, ?1), floor = max(floor, ?2)",
 };
 
 struct journal_sqlite {
@@ -34,7 +33,8 @@ struct journal_sqlite {
     char *path_wal;
     sqlite3 *db;
     sqlite3_stmt *prepared[ST_COUNT];
-    uint64_t ceiling; /* as committed: it moves rarely, and its row is a page of every append */
+    uint64_t ceiling; /* as committed: the two move rarely, and their row is a page of an append */
+    uint64_t floor;
 };
 
 static struct journal_sqlite *self(struct journal *journal)
@@ -110,10 +110,12 @@ static int check_pages(struct journal_sqlite *j, struct err *err)
 static int make_tables(struct journal_sqlite *j, struct err *err)
 {
     auto_free char *sql = xasprintf("BEGIN;"
-                                    "CREATE TABLE objects (key BLOB PRIMARY KEY NOT NULL,"
-                                    " rev INTEGER NOT NULL, json BLOB NOT NULL);"
-                                    "CREATE TABLE ceiling (rev INTEGER NOT NULL);"
-                                    "INSERT INTO ceiling (rev) VALUES (0);"
+                                    "CREATE TABLE versions (rev INTEGER PRIMARY KEY,"
+                                    " key BLOB NOT NULL, is_delete INTEGER NOT NULL,"
+                                    " json BLOB NOT NULL);"
+                                    "CREATE TABLE limits (ceiling INTEGER NOT NULL,"
+                                    " floor INTEGER NOT NULL);"
+                                    "INSERT INTO limits (ceiling, floor) VALUES (0, 0);"
                                     "PRAGMA application_id = %d;"
                                     "PRAGMA user_version = %d;"
                                     "COMMIT",
@@ -167,6 +169,13 @@ static int make_file(const char *path, struct err *err)
     return 0;
 }
 
+/* What an earlier life left in the log may be in the page cache alone, after a flush that failed:
+ * it is written anew into the main file, and flushed, before anybody is shown it. */
+static int settle_log(struct journal_sqlite *j, struct err *err)
+{
+    return run(j, "PRAGMA wal_checkpoint(TRUNCATE)", err);
+}
+
 static int setup(struct journal_sqlite *j, struct err *err)
 {
     /* One thread at a time uses the connection (journal.h), so it needs no mutex. */
@@ -181,7 +190,8 @@ static int setup(struct journal_sqlite *j, struct err *err)
     if (run(j, "PRAGMA locking_mode = EXCLUSIVE", err) < 0 ||
         run(j, "PRAGMA journal_mode = WAL", err) < 0 ||
         run(j, "PRAGMA synchronous = FULL", err) < 0 ||
-        run(j, "PRAGMA cache_size = -512", err) < 0 || check_format(j, err) < 0) {
+        run(j, "PRAGMA cache_size = -512", err) < 0 || settle_log(j, err) < 0 ||
+        check_format(j, err) < 0) {
         return err->code;
     }
     return prepare_all(j, err);
@@ -198,65 +208,90 @@ static int step(struct journal_sqlite *j, enum statement which, struct err *err)
     return result;
 }
 
-static int write_entry(struct journal_sqlite *j, const struct journal_entry *entry, struct err *err)
+static int write_version(struct journal_sqlite *j, const struct journal_version *version,
+                         struct err *err)
 {
-    enum statement which = entry->json.p == NULL ? ST_DELETE : ST_PUT;
-    sqlite3_stmt *stmt = j->prepared[which];
-    int code = sqlite3_bind_blob64(stmt, 1, entry->key.p, entry->key.n, SQLITE_STATIC);
-    if (which == ST_PUT) {
-        code |= sqlite3_bind_int64(stmt, 2, (sqlite3_int64)entry->rev);
-        code |= sqlite3_bind_blob64(stmt, 3, entry->json.p, entry->json.n, SQLITE_STATIC);
-    }
-    return code == SQLITE_OK ? step(j, which, err) : fail(j, err);
+    sqlite3_stmt *stmt = j->prepared[ST_PUT];
+    int code = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)version->rev);
+    code |= sqlite3_bind_blob64(stmt, 2, version->key.p, version->key.n, SQLITE_STATIC);
+    code |= sqlite3_bind_int(stmt, 3, version->is_delete);
+    code |= sqlite3_bind_blob64(stmt, 4, version->json.p, version->json.n, SQLITE_STATIC);
+    return code == SQLITE_OK ? step(j, ST_PUT, err) : fail(j, err);
 }
 
-static int write_all(struct journal_sqlite *j, const struct journal_entry *entries, size_t count,
-                     uint64_t rev_ceiling, struct err *err)
+static int forget_version(struct journal_sqlite *j, uint64_t rev, struct err *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (write_entry(j, &entries[i], err) < 0) {
+    int code = sqlite3_bind_int64(j->prepared[ST_FORGET], 1, (sqlite3_int64)rev);
+    return code == SQLITE_OK ? step(j, ST_FORGET, err) : fail(j, err);
+}
+
+static int write_limits(struct journal_sqlite *j, const struct journal_batch *batch,
+                        struct err *err)
+{
+    if (batch->rev_ceiling <= j->ceiling && batch->rev_floor <= j->floor) {
+        return 0;
+    }
+    sqlite3_stmt *stmt = j->prepared[ST_LIMITS];
+    int code = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)batch->rev_ceiling);
+    code |= sqlite3_bind_int64(stmt, 2, (sqlite3_int64)batch->rev_floor);
+    return code == SQLITE_OK ? step(j, ST_LIMITS, err) : fail(j, err);
+}
+
+static int write_all(struct journal_sqlite *j, const struct journal_batch *batch, struct err *err)
+{
+    for (size_t i = 0; i < batch->versions_count; i++) {
+        if (write_version(j, &batch->versions[i], err) < 0) {
             return err->code;
         }
     }
-    if (rev_ceiling <= j->ceiling) {
-        return 0;
+    for (size_t i = 0; i < batch->forget_count; i++) {
+        if (forget_version(j, batch->forget[i], err) < 0) {
+            return err->code;
+        }
     }
-    if (sqlite3_bind_int64(j->prepared[ST_CEILING], 1, (sqlite3_int64)rev_ceiling) != SQLITE_OK) {
-        return fail(j, err);
-    }
-    return step(j, ST_CEILING, err);
+    return write_limits(j, batch, err);
 }
 
-static int sqlite_append(struct journal *journal, const struct journal_entry *entries, size_t count,
-                         uint64_t rev_ceiling, struct err *err)
+/* After a failed write or flush the disk may hold the batch, a part of it or nothing, and a later
+ * flush that succeeds says nothing about it. A full disk refuses before anything is flushed. */
+static bool is_known_to_be_absent(const struct journal_sqlite *j)
+{
+    return (sqlite3_errcode(j->db) & 0xff) == SQLITE_FULL;
+}
+
+static int sqlite_append(struct journal *journal, const struct journal_batch *batch,
+                         struct err *err)
 {
     struct journal_sqlite *j = self(journal);
-    if (step(j, ST_BEGIN, err) < 0) {
-        return err->code;
+    if (journal->is_broken) {
+        return err_set(err, ERR_IO, "journal \"%s\" failed before", j->path);
     }
-    if (write_all(j, entries, count, rev_ceiling, err) < 0 || step(j, ST_COMMIT, err) < 0) {
+    if (step(j, ST_BEGIN, err) < 0 || write_all(j, batch, err) < 0 || step(j, ST_COMMIT, err) < 0) {
         struct err ignored; /* SQLite may have rolled back by itself */
+        journal->is_broken = !is_known_to_be_absent(j);
         if (sqlite3_get_autocommit(j->db) == 0) {
-            (void)step(j, ST_ROLLBACK, &ignored);
+            journal->is_broken |= step(j, ST_ROLLBACK, &ignored) < 0;
         }
         return err->code;
     }
-    j->ceiling = rev_ceiling > j->ceiling ? rev_ceiling : j->ceiling;
+    j->ceiling = batch->rev_ceiling > j->ceiling ? batch->rev_ceiling : j->ceiling;
+    j->floor = batch->rev_floor > j->floor ? batch->rev_floor : j->floor;
     return 0;
 }
 
 static int load_rows(struct journal_sqlite *j, sqlite3_stmt *stmt,
-                     int (*each)(void *ctx, const struct journal_entry *entry, struct err *err),
+                     int (*each)(void *ctx, const struct journal_version *version, struct err *err),
                      void *ctx, struct err *err)
 {
     int code;
     while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct journal_entry entry = {
-            .key = {sqlite3_column_blob(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0)},
-            .rev = (uint64_t)sqlite3_column_int64(stmt, 1),
-            .json = {sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2)},
+        struct journal_version version = {
+            .rev = (uint64_t)sqlite3_column_int64(stmt, 0),
+            .key = {sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1)},
+            .is_delete = sqlite3_column_int(stmt, 2) != 0,
+            .json = {sqlite3_column_blob(stmt, 3), (size_t)sqlite3_column_bytes(stmt, 3)},
         };
-        if (each(ctx, &entry, err) < 0) {
+        if (each(ctx, &version, err) < 0) {
             return err_wrap(err, "journal \"%s\"", j->path);
         }
     }
@@ -264,23 +299,28 @@ static int load_rows(struct journal_sqlite *j, sqlite3_stmt *stmt,
 }
 
 static int sqlite_load(struct journal *journal,
-                       int (*each)(void *ctx, const struct journal_entry *entry, struct err *err),
-                       void *ctx, uint64_t *ret_rev_ceiling, struct err *err)
+                       int (*each)(void *ctx, const struct journal_version *version,
+                                   struct err *err),
+                       void *ctx, struct journal_batch *ret_batch, struct err *err)
 {
     struct journal_sqlite *j = self(journal);
     sqlite3_stmt *stmt = NULL;
     int64_t ceiling = 0;
-    if (query_int(j, "SELECT rev FROM ceiling", &ceiling, err) < 0) {
+    int64_t floor = 0;
+    if (query_int(j, "SELECT ceiling FROM limits", &ceiling, err) < 0 ||
+        query_int(j, "SELECT floor FROM limits", &floor, err) < 0) {
         return err->code;
     }
-    const char *sql = "SELECT key, rev, json FROM objects ORDER BY key";
+    const char *sql = "SELECT rev, key, is_delete, json FROM versions ORDER BY rev";
     if (sqlite3_prepare_v2(j->db, sql, -1, &stmt, NULL) != SQLITE_OK) {
         return fail(j, err);
     }
     int result = load_rows(j, stmt, each, ctx, err);
     (void)sqlite3_finalize(stmt);
     if (result == 0) {
-        *ret_rev_ceiling = j->ceiling = (uint64_t)ceiling;
+        j->ceiling = (uint64_t)ceiling;
+        j->floor = (uint64_t)floor;
+        *ret_batch = (struct journal_batch){.rev_ceiling = j->ceiling, .rev_floor = j->floor};
     }
     return result;
 }

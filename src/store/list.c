@@ -57,7 +57,7 @@ static struct object *value_proposed(void *value)
     return proposal->is_delete ? NULL : proposal->object;
 }
 
-int store_list(struct store *store, struct str prefix, uint64_t rev, struct arena *arena,
+int store_list(struct store *store, struct str prefix, uint64_t rev, int flags, struct arena *arena,
                struct object ***ret_objects, size_t *ret_count, struct err *err)
 {
     if (rev > store->rev) {
@@ -65,9 +65,8 @@ int store_list(struct store *store, struct str prefix, uint64_t rev, struct aren
                        rev, store->rev);
     }
     struct map changed = {0};
-    if (rev != 0 && rev < store->window.rev_before) {
-        return err_set(err, ERR_GONE, "too old resource version: %" PRIu64 " (%" PRIu64 ")", rev,
-                       store->window.rev_before);
+    if (rev != 0 && window_check(store, rev, flags, err) < 0) {
+        return err->code;
     }
     uint64_t seq = rev == 0 ? store->window.seq_next : window_seek(&store->window, rev);
     for (uint64_t at = store->window.seq_next; at > seq; at--) {

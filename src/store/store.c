@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening, closing, reading and proposing. How proposals become durable is commit.c's matter, how
-// the past is listed list.c's, and how events reach watchers watch.c's.
+// Closing, reading and proposing. How a store comes back is load.c's matter, how proposals become
+// durable commit.c's, how the past is listed list.c's, and how events reach watchers watch.c's.
 #include "store/internal.h"
 
 #include "base/limits.h"
@@ -55,28 +55,6 @@ static void on_turn_end(void *ctx)
 
 /* Opening. */
 
-static int load_entry(void *ctx, const struct journal_entry *entry, struct err *err)
-{
-    struct store *store = ctx;
-    struct val root;
-    arena_reset(store->scratch);
-    if (json_read(entry->json, store->scratch, NULL, &root, err) < 0) {
-        char why[ERR_MSG_MAX / 2];
-        size_t n = strnlen(err->msg, sizeof why - 1);
-        memcpy(why, err->msg, n);
-        why[n] = '\0';
-        return err_set(err, ERR_CORRUPT, "object \"" STR_FMT "\" in the journal: %s",
-                       STR_ARG(entry->key), why);
-    }
-    struct object *object = object_new(entry->key, entry->rev, &root);
-    object_unref(map_put(&store->objects, entry->key, object));
-    store->object_bytes += object_bytes(object);
-    if (entry->rev > store->rev) {
-        store->rev = entry->rev;
-    }
-    return 0;
-}
-
 static void free_object(void *object)
 {
     object_unref(object);
@@ -89,19 +67,12 @@ struct store *store_open(struct loop *loop, struct journal *journal, struct err 
     store->journal = journal;
     store->scratch = arena_new(SCRATCH_ARENA_BYTES_MAX);
     store->queue_end = &store->queue;
-    store->rev = REV_FIRST;
-    if (journal->ops->load(journal, load_entry, store, &store->rev_ceiling, err) < 0) {
-        map_done(&store->objects, free_object);
+    if (store_load(store, err) < 0) {
         arena_free(store->scratch);
         journal->ops->close(journal);
         free(store);
         return NULL;
     }
-    arena_reset(store->scratch);
-    /* Revisions up to the ceiling may have been shown: the count goes on behind them (1). */
-    store->rev = store->rev_ceiling > store->rev ? store->rev_ceiling : store->rev;
-    store->rev_head = store->rev;
-    store->window.rev_before = store->rev;
     store->door = xcalloc(1, sizeof *store->door);
     *store->door = (struct door){.store = store, .refs = 1};
     loop_on_turn_end(loop, on_turn_end, store);
@@ -119,6 +90,7 @@ void store_close(struct store *store)
         watch_close(store->watches);
     }
     window_done(store);
+    history_done(&store->history);
     graveyard_empty(store);
     free(store->graveyard);
     map_done(&store->objects, free_object);
@@ -135,6 +107,11 @@ void store_close(struct store *store)
 uint64_t store_rev(const struct store *store)
 {
     return store->rev;
+}
+
+bool store_is_broken(const struct store *store)
+{
+    return store->is_broken;
 }
 
 struct object *store_get(struct store *store, struct str key)
@@ -164,6 +141,14 @@ struct store_stats store_stats(const struct store *store)
 }
 
 /* Proposing. */
+
+static int check_sound(const struct store *store, struct err *err)
+{
+    return store->is_broken ? err_set(err, ERR_IO,
+                                      "the journal failed: nothing is written until the store is "
+                                      "opened again")
+                            : 0;
+}
 
 static int check_expected(const struct object *head, struct str key, uint64_t expect_rev,
                           struct err *err)
@@ -208,7 +193,7 @@ int store_put(struct store *store, struct str key, const struct val *root, uint6
               int flags, store_done_fn *done, void *ctx, struct err *err)
 {
     const struct object *head = store_head(store, key);
-    if (check_expected(head, key, expect_rev, err) < 0) {
+    if (check_sound(store, err) < 0 || check_expected(head, key, expect_rev, err) < 0) {
         return err->code;
     }
     if (!val_is(root, VAL_MAP)) {
@@ -227,7 +212,7 @@ int store_delete(struct store *store, struct str key, const struct val *root, ui
     if (head == NULL) {
         return err_set(err, ERR_NOT_FOUND, "\"" STR_FMT "\" not found", STR_ARG(key));
     }
-    if (check_expected(head, key, expect_rev, err) < 0) {
+    if (check_sound(store, err) < 0 || check_expected(head, key, expect_rev, err) < 0) {
         return err->code;
     }
     if (root != NULL && !val_is(root, VAL_MAP)) {

@@ -16,7 +16,7 @@
 // (5) When an append fails, its proposals and all later ones that are waiting fail, and the head
 //     falls back to the committed state.
 // (6) A watcher that starts at revision R gets every event > R of its prefix once, in order, or it
-//     is told GONE.
+//     is told GONE. R may come from before a restart: the journal keeps the last changes.
 // (7) metadata.resourceVersion of a stored object is its revision, written by the store.
 #ifndef CORACLE_STORE_STORE_H
 #define CORACLE_STORE_STORE_H
@@ -52,6 +52,8 @@ struct str object_json(struct object *object);
  */
 struct object *object_new(struct str key, uint64_t rev, const struct val *root);
 
+enum { STORE_VOLATILE = 1 }; /* memory only: events and leases; gone after a restart */
+
 /* Opens a store over a journal (owned from here on) and loads it. */
 struct store *store_open(struct loop *loop, struct journal *journal, struct err *err);
 /* Waits for nothing: commit first (store_flush) what must survive. */
@@ -60,6 +62,9 @@ void store_close(struct store *store);
 void store_flush(struct store *store);
 
 uint64_t store_rev(const struct store *store); /* last committed revision */
+/* The journal can't say any more what is on the disk: every write fails, reads go on, and only
+ * opening the store again helps. A full disk is not that: writes fail until there is room. */
+bool store_is_broken(const struct store *store);
 
 /* Committed state. Borrowed until the next turn; object_ref keeps it. NULL when absent. */
 struct object *store_get(struct store *store, struct str key);
@@ -68,9 +73,11 @@ struct object *store_head(struct store *store, struct str key);
 
 /* All objects whose key starts with prefix, in key order, as of revision rev (0 = now), each
  * borrowed until the next turn; the array lives in arena. ERR_GONE when rev is older than the
- * window, ERR_AGAIN when it lies ahead of store_rev. */
-MUST_CHECK int store_list(struct store *store, struct str prefix, uint64_t rev, struct arena *arena,
-                          struct object ***ret_objects, size_t *ret_count, struct err *err);
+ * window, or with STORE_VOLATILE (objects put so) than this store; ERR_AGAIN when it lies ahead of
+ * store_rev. */
+MUST_CHECK int store_list(struct store *store, struct str prefix, uint64_t rev, int flags,
+                          struct arena *arena, struct object ***ret_objects, size_t *ret_count,
+                          struct err *err);
 /* As store_list at now, but over the head: what admission checks (quota, address allocation) need.
  */
 void store_list_head(struct store *store, struct str prefix, struct arena *arena,
@@ -81,8 +88,6 @@ void store_list_head(struct store *store, struct str prefix, struct arena *arena
 typedef void store_done_fn(void *ctx, struct object *object, const struct err *err);
 
 #define STORE_ANY UINT64_MAX /* expect_rev: whatever is there */
-
-enum { STORE_VOLATILE = 1 }; /* memory only: events and leases; gone after a restart */
 
 /* Proposes root (frozen here, with the new resourceVersion) as the next version of key.
  * expect_rev: 0 = must be absent (else ERR_EXISTS), STORE_ANY, or the head's revision (else
@@ -106,9 +111,8 @@ struct store_event {
 
 struct watch;
 /* A cursor over events of prefix with revision > after. wake(ctx) is called (deferred, once until
- * the cursor is drained) when there is something to take. ERR_GONE when after is older than the
- * window, ERR_AGAIN when it lies ahead. */
-struct watch *store_watch(struct store *store, struct str prefix, uint64_t after,
+ * the cursor is drained) when there is something to take. flags and errors as of store_list. */
+struct watch *store_watch(struct store *store, struct str prefix, uint64_t after, int flags,
                           void (*wake)(void *ctx), void *ctx, struct err *err);
 /* Next event: 1 and *ret (borrowed until the next call), 0 when drained, ERR_GONE when the cursor
  * fell out of the window: close it. */

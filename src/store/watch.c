@@ -39,6 +39,18 @@ uint64_t window_seek(const struct window *window, uint64_t rev)
     return low;
 }
 
+int window_check(const struct store *store, uint64_t rev, int flags, struct err *err)
+{
+    uint64_t oldest = store->window.rev_before;
+    if ((flags & STORE_VOLATILE) != 0 && oldest < store->rev_start) {
+        oldest = store->rev_start;
+    }
+    return rev >= oldest
+               ? 0
+               : err_set(err, ERR_GONE, "too old resource version: %" PRIu64 " (%" PRIu64 ")", rev,
+                         oldest);
+}
+
 /* What an event alone keeps alive: the replaced state, and the last one of a deleted object. */
 static size_t event_bytes(const struct store_event *event)
 {
@@ -147,12 +159,10 @@ void window_done(struct store *store)
 
 /* Watches. */
 
-struct watch *store_watch(struct store *store, struct str prefix, uint64_t after,
+struct watch *store_watch(struct store *store, struct str prefix, uint64_t after, int flags,
                           void (*wake)(void *ctx), void *ctx, struct err *err)
 {
-    if (after < store->window.rev_before) {
-        (void)err_set(err, ERR_GONE, "too old resource version: %" PRIu64 " (%" PRIu64 ")", after,
-                      store->window.rev_before);
+    if (window_check(store, after, flags, err) < 0) {
         return NULL;
     }
     if (after > store->rev) {

@@ -95,6 +95,7 @@ struct sim {
     struct client *node;
     struct control *control;
     struct watch *watch;
+    uint64_t watch_rev; /* of the watch before the last crash; 0 at first */
     struct timer user_timer;
     /* beside it */
     struct kubelet *kubelet;

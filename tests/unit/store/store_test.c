@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,7 +124,7 @@ static struct str list_text(struct world *w, const char *prefix, uint64_t rev, b
     struct err err = {0};
     if (is_head) {
         store_list_head(w->store, str_of(prefix), w->arena, &objects, &count);
-    } else if (store_list(w->store, str_of(prefix), rev, w->arena, &objects, &count, &err) < 0) {
+    } else if (store_list(w->store, str_of(prefix), rev, 0, w->arena, &objects, &count, &err) < 0) {
         return str_of(err_name(err.code));
     }
     struct str text = S("");
@@ -222,7 +223,9 @@ STORE_TEST(store_lists_the_past_and_the_head)
     EXPECT_STR("p/b@8=9;p/c@7=1;", list_text(w, "p/", 0, true));
     settle(w);
     world_restart(w);
-    EXPECT_STR("GONE", list_text(w, "p/", 8, false));
+    for (uint64_t rev = 1; rev < ARRAY_LEN(at); rev++) {
+        EXPECT_STR(at[rev], list_text(w, "p/", rev, false));
+    }
     EXPECT_STR("p/b@8=9;p/c@7=1;", list_text(w, "p/", 0, false));
 }
 
@@ -333,7 +336,7 @@ static struct str watch_text(struct world *w, struct watch *watch)
 STORE_TEST(watches_get_every_event_once)
 {
     struct err err = {0};
-    struct watch *watch = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
+    struct watch *watch = store_watch(w->store, S("p/"), 1, 0, on_wake, w, &err);
     EXPECT(watch != NULL);
     EXPECT_INT(0, put(w, "p/a", "{\"n\":1}", 0, 0));
     EXPECT_INT(0, put(w, "q/a", "{\"n\":1}", 0, 0));
@@ -350,7 +353,7 @@ STORE_TEST(watches_get_every_event_once)
     settle(w);
     EXPECT_INT(1, w->wakes_count);
     EXPECT_INT(6, watch_rev(watch));
-    struct watch *late = store_watch(w->store, S("p/"), 2, on_wake, w, &err);
+    struct watch *late = store_watch(w->store, S("p/"), 2, 0, on_wake, w, &err);
     EXPECT_INT(0, put(w, "p/z", "{}", 0, 0));
     settle(w);
     EXPECT_INT(3, w->wakes_count);
@@ -362,18 +365,116 @@ STORE_TEST(watches_get_every_event_once)
     settle(w);
     EXPECT_INT(4, w->wakes_count);
     watch_close(watch);
-    EXPECT(store_watch(w->store, S("p/"), 99, on_wake, w, &err) == NULL);
+    EXPECT(store_watch(w->store, S("p/"), 99, 0, on_wake, w, &err) == NULL);
     EXPECT_INT(ERR_AGAIN, err.code);
-    EXPECT(store_watch(w->store, S("p/"), 0, on_wake, w, &err) == NULL);
+}
+
+/* What a watch of prefix from each revision up to last gives, and the objects of its events. */
+static struct str watches_text(struct world *w, const char *prefix, uint64_t last)
+{
+    struct str text = S("");
+    for (uint64_t after = 0; after <= last; after++) {
+        struct err err = {0};
+        struct watch *watch = store_watch(w->store, str_of(prefix), after, 0, on_wake, w, &err);
+        struct store_event event;
+        EXPECT_OK(watch == NULL ? err.code : 0);
+        while (watch_next(watch, &event) == 1) {
+            struct str before = event.before == NULL ? S("-") : object_json(event.before);
+            text = arena_fmt(w->arena, STR_FMT "%" PRIu64 "%s" STR_FMT " " STR_FMT " " STR_FMT "\n",
+                             STR_ARG(text), event.rev, event.is_delete ? " deleted " : " ",
+                             STR_ARG(event.object->key), STR_ARG(object_json(event.object)),
+                             STR_ARG(before));
+        }
+        watch_close(watch);
+    }
+    return text;
+}
+
+STORE_TEST(watches_go_on_over_restarts)
+{
+    struct err err = {0};
+    struct val last = val_map();
+    (void)val_set(w->arena, &last, S("last"), val_int(7));
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":1}", 0, 0));
+    EXPECT_INT(0, put(w, "p/b", "{\"n\":1}", 0, 0));
+    settle(w);
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":2}", STORE_ANY, 0));
+    EXPECT_INT(0, put(w, "events/a", "{}", 0, STORE_VOLATILE));
+    EXPECT_INT(0, store_delete(w->store, S("p/a"), &last, 4, on_done, w, &err));
+    EXPECT_INT(0, put(w, "p/a", "{\"n\":3}", 0, 0));
+    EXPECT_INT(0, del(w, "p/b", STORE_ANY));
+    EXPECT_INT(0, put(w, "q/c", "{}", 0, 0));
+    settle(w);
+    EXPECT_INT(9, store_rev(w->store));
+    struct str before = watches_text(w, "p/", 9);
+    EXPECT(str_search(before, S("6 deleted p/a {\"last\":7")) > 0);
+    for (int life = 0; life < 3; life++) {
+        world_restart(w);
+        EXPECT_STR(before.p, watches_text(w, "p/", 9));
+        EXPECT_STR("p/a@7=3;", list_text(w, "p/", 0, false));
+        EXPECT_STR("p/a@4=2;p/b@3=1;", list_text(w, "p/", 5, false));
+    }
+    /* Of what was volatile a watch knows only its own life. */
+    EXPECT(store_watch(w->store, S("events/"), 5, STORE_VOLATILE, on_wake, w, &err) == NULL);
     EXPECT_INT(ERR_GONE, err.code);
+    uint64_t start = store_rev(w->store);
+    EXPECT(start > 10000);
+    EXPECT(store_watch(w->store, S("events/"), start - 1, STORE_VOLATILE, on_wake, w, &err) ==
+           NULL);
+    struct object **objects;
+    size_t count;
+    EXPECT_INT(ERR_GONE, store_list(w->store, S("events/"), start - 1, STORE_VOLATILE, w->arena,
+                                    &objects, &count, &err));
+    struct watch *watch =
+        store_watch(w->store, S("events/"), start, STORE_VOLATILE, on_wake, w, &err);
+    EXPECT(watch != NULL);
+    EXPECT_INT(0, put(w, "events/a", "{}", 0, STORE_VOLATILE));
+    settle(w);
+    EXPECT(watch_text(w, watch).n > 0);
+    watch_close(watch);
+}
+
+STORE_TEST(store_forgets_old_versions)
+{
+    enum { KEYS = 10, ROUNDS = 300 };
+    struct err err = {0};
+    EXPECT_INT(0, put(w, "still/here", "{}", 0, 0));
+    uint64_t most = 0;
+    for (int i = 0; i < KEYS * ROUNDS; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k/%d", i % KEYS);
+        if (i % 7 == 3 && store_head(w->store, str_of(key)) != NULL) {
+            EXPECT_INT(0, del(w, key, STORE_ANY));
+        } else {
+            EXPECT_INT(0, put(w, key, "{\"n\":1}", STORE_ANY, 0));
+        }
+        if (i % 10 == 0) {
+            settle(w);
+            uint64_t bytes = w->disk == NULL ? 0 : store_stats(w->store).journal_bytes;
+            most = bytes > most ? bytes : most;
+        }
+    }
+    settle(w);
+    uint64_t last = store_rev(w->store);
+    struct str now = list_text(w, "k/", 0, false);
+    struct str past = list_text(w, "k/", last - 1000, false);
+    EXPECT(most < (uint64_t)2500 * 48);
+    for (int life = 0; life < 2; life++) {
+        world_restart(w);
+        EXPECT_STR(now.p, list_text(w, "k/", 0, false));
+        EXPECT_STR(past.p, list_text(w, "k/", last - 1000, false));
+        EXPECT_STR("still/here@2=-1;", list_text(w, "still/", 0, false));
+        EXPECT(store_watch(w->store, S("k/"), 2, 0, on_wake, w, &err) == NULL);
+        EXPECT_INT(ERR_GONE, err.code);
+    }
 }
 
 /* The second telling once put the watch behind itself, and the wakes never ended. */
 STORE_TEST(watch_drained_before_its_wake_is_queued_once)
 {
     struct err err = {0};
-    struct watch *watch = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
-    struct watch *other = store_watch(w->store, S("p/"), 1, on_wake, w, &err);
+    struct watch *watch = store_watch(w->store, S("p/"), 1, 0, on_wake, w, &err);
+    struct watch *other = store_watch(w->store, S("p/"), 1, 0, on_wake, w, &err);
     EXPECT_INT(0, put(w, "p/a", "{}", 0, 0));
     store_flush(w->store);
     EXPECT_STR("+p/a@2;", watch_text(w, watch));
@@ -393,8 +494,8 @@ TEST(watches_that_sleep_fall_out_of_the_window)
     struct world w;
     world_init(&w, false);
     struct err err = {0};
-    struct watch *slow = store_watch(w.store, S("p/"), 1, on_wake, &w, &err);
-    struct watch *other = store_watch(w.store, S("q/"), 1, on_wake, &w, &err);
+    struct watch *slow = store_watch(w.store, S("p/"), 1, 0, on_wake, &w, &err);
+    struct watch *other = store_watch(w.store, S("q/"), 1, 0, on_wake, &w, &err);
     for (int i = 0; i <= WATCH_WINDOW_EVENTS; i++) {
         EXPECT_INT(0, put(&w, "p/a", "{}", STORE_ANY, STORE_VOLATILE));
         (void)loop_turn(w.loop);
@@ -406,7 +507,7 @@ TEST(watches_that_sleep_fall_out_of_the_window)
     settle(&w);
     EXPECT(watch_text(&w, other).n > 0);
     EXPECT_STR("GONE", list_text(&w, "p/", 2, false));
-    EXPECT(store_watch(w.store, S("p/"), 2, on_wake, &w, &err) == NULL);
+    EXPECT(store_watch(w.store, S("p/"), 2, 0, on_wake, &w, &err) == NULL);
     EXPECT_INT(ERR_GONE, err.code);
     watch_close(slow);
     world_done(&w); /* closes `other` */
