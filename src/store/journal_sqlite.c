@@ -170,10 +170,20 @@ static int make_file(const char *path, struct err *err)
 }
 
 /* What an earlier life left in the log may be in the page cache alone, after a flush that failed:
- * it is written anew into the main file, and flushed, before anybody is shown it. */
+ * it is written anew into the main file, and flushed, before anybody is shown it. So is the end of
+ * the log: it would come back with a part of its pages, and hide those in the main file. */
 static int settle_log(struct journal_sqlite *j, struct err *err)
 {
-    return run(j, "PRAGMA wal_checkpoint(TRUNCATE)", err);
+    sqlite3_file *log = NULL;
+    if (run(j, "PRAGMA wal_checkpoint(TRUNCATE)", err) < 0 ||
+        sqlite3_file_control(j->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) {
+        return fail(j, err);
+    }
+    if (log != NULL && log->pMethods != NULL &&
+        log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK) {
+        return err_set(err, ERR_IO, "journal \"%s\": its log can't be flushed", j->path);
+    }
+    return 0;
 }
 
 static int setup(struct journal_sqlite *j, struct err *err)
