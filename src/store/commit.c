@@ -66,7 +66,7 @@ static void proposal_commit(struct store *store, struct proposal *proposal)
     }
     assert(object->rev > store->rev);
     store->rev = object->rev;
-    history_add(&store->history, object, before, proposal->is_delete);
+    retention_add(&store->retention, object, before, proposal->is_delete);
     window_push(store, object_ref(object), before, proposal->is_delete);
     if (proposal->done != NULL) {
         proposal->done(proposal->ctx, object, NULL);
@@ -126,7 +126,7 @@ static void append_settle(struct store *store, struct append *append)
     } else {
         store->commits_count++;
         store->rev_ceiling = append->batch.rev_ceiling;
-        history_drop(&store->history, append->batch.forget_count);
+        retention_drop(&store->retention, append->batch.forget_count);
         while (store->flying_count > 0) {
             store->flying_count--;
             proposal_commit(store, queue_pop(store));
@@ -205,18 +205,18 @@ static void append_fill(struct store *store, struct append *append)
     append->batch.versions_count = count;
 }
 
-static void append_forget(const struct history *history, struct append *append)
+static void append_forget(const struct retention *retention, struct append *append)
 {
-    size_t count = history_excess(history);
-    append->batch.rev_floor = history->rev_floor;
+    size_t count = retention_excess(retention);
+    append->batch.rev_floor = retention->rev_floor;
     if (count == 0) {
         return;
     }
     append->forget = xcalloc(count, sizeof *append->forget);
     for (size_t i = 0; i < count; i++) {
-        append->forget[i] = history->items[i].rev_dead;
+        append->forget[i] = retention->items[i].rev_dead;
     }
-    append->batch.rev_floor = history->items[count - 1].rev;
+    append->batch.rev_floor = retention->items[count - 1].rev;
     append->batch.forget = append->forget;
     append->batch.forget_count = count;
 }
@@ -230,7 +230,7 @@ static struct append *append_new(struct store *store)
     (void)pthread_mutex_init(&append->lock, NULL);
     (void)pthread_cond_init(&append->finished, NULL);
     append_fill(store, append);
-    append_forget(&store->history, append);
+    append_forget(&store->retention, append);
     /* A new block is reserved when half of the last is used: volatile writes then rarely wait. */
     uint64_t last = append->batch.rev_ceiling;
     bool has_room = store->rev_ceiling >= last + REV_BLOCK / 2;

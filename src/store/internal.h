@@ -14,13 +14,13 @@
 #include "store/store.h"
 
 enum {
-    REV_BLOCK = 10000,            /* revisions reserved ahead in the journal */
-    BATCH_BYTES_MAX = 8 << 20,    /* JSON of one append; the rest waits for the next */
-    WINDOW_BYTES_MAX = 64 << 20,  /* documents that only the event window keeps alive */
-    HISTORY_MAX = 2000,           /* versions kept in the journal though replaced, ... */
-    HISTORY_BYTES_MAX = 16 << 20, /* ... and their documents; ... */
-    HISTORY_STEP = 256,           /* ... so many more before they are forgotten together */
-    HISTORY_BYTES_STEP = 4 << 20,
+    REV_BLOCK = 10000,             /* revisions reserved ahead in the journal */
+    BATCH_BYTES_MAX = 8 << 20,     /* JSON of one append; the rest waits for the next */
+    WINDOW_BYTES_MAX = 64 << 20,   /* documents that only the event window keeps alive */
+    RETAINED_MAX = 2000,           /* versions kept in the journal though replaced, ... */
+    RETAINED_BYTES_MAX = 16 << 20, /* ... and their documents; ... */
+    RETAINED_STEP = 256,           /* ... so many more before they are forgotten together */
+    RETAINED_BYTES_STEP = 4 << 20,
     SCRATCH_ARENA_BYTES_MAX = 64 << 20 /* one object as a tree */
 };
 
@@ -54,7 +54,7 @@ struct dead_version {
 };
 
 /* What the journal could forget, by ascending rev. */
-struct history {
+struct retention {
     struct dead_version *items;
     size_t count;
     size_t cap;
@@ -102,7 +102,7 @@ struct store {
     bool is_broken;   /* the journal is: nothing is committed any more */
     bool is_settling; /* callbacks of an append run: its proposals are still in the queue */
     struct window window;
-    struct history history;
+    struct retention retention;
     struct watch *watches;
     struct watch *waking; /* to be woken by the deferred call */
     bool is_wake_deferred;
@@ -137,15 +137,15 @@ void commit_turn_end(struct store *store);
 /* Waits for the append under way and drops all proposals without a word. */
 void commit_abandon(struct store *store);
 
-/* history.c */
+/* retention.c */
 /* A durable change from before (NULL: created) to object. Volatile ones are passed over. */
-void history_add(struct history *history, const struct object *object, const struct object *before,
-                 bool is_delete);
+void retention_add(struct retention *retention, const struct object *object,
+                   const struct object *before, bool is_delete);
 /* How many of the first items the next append should forget. */
-size_t history_excess(const struct history *history);
+size_t retention_excess(const struct retention *retention);
 /* The first count items are forgotten. */
-void history_drop(struct history *history, size_t count);
-void history_done(struct history *history);
+void retention_drop(struct retention *retention, size_t count);
+void retention_done(struct retention *retention);
 
 /* watch.c */
 /* Takes over the references to object and before. */

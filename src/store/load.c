@@ -82,11 +82,11 @@ static void load_objects(const struct loading *loading)
 static void load_events(const struct loading *loading)
 {
     struct store *store = loading->store;
-    store->window.rev_before = store->history.rev_floor;
+    store->window.rev_before = store->retention.rev_floor;
     for (size_t i = 0; i < loading->count; i++) {
         const struct version *version = &loading->versions[i];
-        history_add(&store->history, version->object, version->before, version->is_delete);
-        if (version->object->rev > store->history.rev_floor) {
+        retention_add(&store->retention, version->object, version->before, version->is_delete);
+        if (version->object->rev > store->retention.rev_floor) {
             window_push(store, object_ref(version->object),
                         version->before == NULL ? NULL : object_ref(version->before),
                         version->is_delete);
@@ -103,7 +103,7 @@ int store_load(struct store *store, struct err *err)
     arena_reset(store->scratch);
     if (result == 0) {
         load_objects(&loading);
-        store->history.rev_floor = limits.rev_floor;
+        store->retention.rev_floor = limits.rev_floor;
         load_events(&loading);
         /* Up to the ceiling, revisions may have been shown that the journal knows nothing of: the
          * count goes on behind them (1). Nobody was shown this one with another state, because

@@ -90,7 +90,7 @@ void store_close(struct store *store)
         watch_close(store->watches);
     }
     window_done(store);
-    history_done(&store->history);
+    retention_done(&store->retention);
     graveyard_empty(store);
     free(store->graveyard);
     map_done(&store->objects, free_object);
