@@ -43,6 +43,8 @@ static const struct command commands[] = {
     {"kubeconfig", cmd_kubeconfig, OPT_NAME,                             "",                                     "Print a kubeconfig for the cluster"                     },
     {"image",      cmd_image,      OPT_NAME | OPT_JSON,                  "load FILE... | list | remove NAME...",
      "Load images from archives (OCI, docker, OCI layout), list them, remove them"                                                                                        },
+    {"unshare",    cmd_unshare,    OPT_NAME,                             "-- COMMAND...",
+     "Run a command in the folder of the volumes, as root over all files of the cluster"                                                                                  },
     {"version",    cmd_version,    0,                                    "",                                     "Print the versions of coracle and of its Kubernetes API"},
     {"help",       cmd_help,       0,                                    "[COMMAND]",                            "Explain the commands"                                   },
 };
@@ -201,10 +203,15 @@ enum { PARSE_RUN = -1 };
 static int parse(struct cli *cli, const struct command *command, int argc, char **argv)
 {
     struct str *args = arena_alloc(cli->arena, (size_t)argc * sizeof *args);
+    bool is_rest = false; /* after "--" all are arguments */
     for (int i = 0; i < argc; i++) {
         struct str argument = str_of(argv[i]);
-        if (!str_starts(argument, S("-"))) {
+        if (is_rest || !str_starts(argument, S("-"))) {
             args[cli->args_count++] = argument;
+            continue;
+        }
+        if (str_eq(argument, S("--"))) {
+            is_rest = true;
             continue;
         }
         struct str value = {0};

@@ -32,6 +32,7 @@ int cmd_down(struct cli *cli);
 int cmd_delete(struct cli *cli);
 int cmd_kubeconfig(struct cli *cli);
 int cmd_image(struct cli *cli);
+int cmd_unshare(struct cli *cli);
 int cmd_version(struct cli *cli);
 
 /* Prints "coracle: text" to standard error. */

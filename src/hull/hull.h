@@ -52,6 +52,11 @@ MUST_CHECK int hull_run_image_worker(int keeper_fd, int fd, struct err *err);
 #define HULL_EGRESS_LINK "tap0"
 #define HULL_EGRESS_DNS  0x0a000203u /* 10.0.2.3 */
 
+/* Runs work in a child that is root over all files of this user's clusters: root itself, or root of
+ * a user namespace with the user's sub-ids. *ret_status as waitpid tells it. Blocks until it ends.
+ */
+MUST_CHECK int hull_unshare(int (*work)(void *ctx), void *ctx, int *ret_status, struct err *err);
+
 /* rm -rf of a data folder, whoever its files belong to: for ordinary users inside a user namespace.
  */
 MUST_CHECK int hull_remove(const char *path, struct err *err);

@@ -44,6 +44,11 @@ metadata: {name: s}
 spec: {type: NodePort, selector: {app: a}, ports: [{port: 80, targetPort: 8080}]}
 ---
 apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: v}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
 kind: Pod
 metadata: {name: a, labels: {app: a}}
 spec:
@@ -52,10 +57,10 @@ spec:
   - name: c
     image: busybox
     imagePullPolicy: IfNotPresent
-    command: [sh, -c, 'mkdir /tmp/w; echo $1 >/tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w']
-    volumeMounts: [{name: e, mountPath: /e}, {name: m, mountPath: /m}]
+    command: [sh, -c, 'mkdir /tmp/w; echo $1 >/tmp/w/index.html; echo $1 >/v/own; chown 1000:1000 /v/own; chmod 600 /v/own; exec httpd -f -p 8080 -h /tmp/w']
+    volumeMounts: [{name: e, mountPath: /e}, {name: m, mountPath: /m}, {name: v, mountPath: /v}]
     readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
-  volumes: [{name: e, emptyDir: {}}, {name: m, emptyDir: {medium: Memory}}]
+  volumes: [{name: e, emptyDir: {}}, {name: m, emptyDir: {medium: Memory}}, {name: v, persistentVolumeClaim: {claimName: v}}]
 EOF
 }
 as=() # how to become the user under test
@@ -67,6 +72,10 @@ fill() {
         run kubectl --kubeconfig "$folder/$1.conf" wait --for=condition=Ready pod/a --timeout=40s
 }
 delete() { run "$coracle" delete --yes --name "$name-$1" --data "$folder/$1" && rm -f "$folder/$1.conf"; }
+unshare() { # CLUSTER COMMAND...
+    run "$coracle" unshare --name "$name-$1" --data "$folder/$1" -- "${@:2}"
+}
+backup_is_whole() { [ "$(tar xzOf "$folder/backup.tgz" default/v/own)" = a ] && rm -f "$folder/backup.tgz"; }
 serves() { # CLUSTER: its node port says its name
     local port
     port=$(run kubectl --kubeconfig "$folder/$1.conf" get svc s -o jsonpath='{.spec.ports[0].nodePort}') &&
@@ -84,6 +93,11 @@ check() { # WHO
     t "$1: a cluster" up a
     t "$1: with a pod" fill a
     t "$1: its port" soon 10 serves a
+    t_is "$1: what another user of a pod wrote can be read" a unshare a cat default/v/own
+    t_fails "$1: a command's failure is told" unshare a cat default/v/none
+    t "$1: a backup" unshare a tar czf "$folder/backup.tgz" default/v
+    t "$1: is whole" backup_is_whole
+    t "$1: it can be removed" unshare a rm -r default/v/own
     t "$1: deleted" delete a
     t "$1: the host is as it was" soon 5 changes "$folder"
 
