@@ -298,6 +298,12 @@ static void start_controllers(struct brain *b)
     report(b, "control\t%zu controllers, scheduler, service proxy, published ports", count);
 }
 
+static int launch_worker(void *ctx, int fd, struct err *err)
+{
+    const struct brain *b = ctx;
+    return hull_run_image_worker(b->keeper_fd, fd, err);
+}
+
 static int start_node(struct brain *b, struct arena *arena, struct err *err)
 {
     b->cgroups = hull_cgroups_probe();
@@ -313,6 +319,7 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
     if (b->images == NULL) {
         return err_wrap(err, "node");
     }
+    image_store_launch_by(b->images, launch_worker, b);
     struct node_config config = {.loop = b->loop,
                                  .rng = &b->rng,
                                  .client = b->client,

@@ -19,7 +19,8 @@ enum option_bits {
     OPT_KUBECONFIG = 4,
     OPT_YES = 8,
     OPT_JSON = 16,
-    OPT_HELP = 32 /* every command has it */
+    OPT_IMAGE = 32, /* --authfile and --all */
+    OPT_HELP = 64   /* every command has it */
 };
 
 struct command {
@@ -35,18 +36,18 @@ static int cmd_help(struct cli *cli);
 /* name, function, options, arguments, help */
 static const struct command commands[] = {
     {"up",         cmd_up,         OPT_NAME | OPT_PORT | OPT_KUBECONFIG, "",
-     "Create the cluster, or start it again"                                                                                                                              },
-    {"status",     cmd_status,     OPT_NAME | OPT_JSON,                  "",                                     "Tell what runs"                                         },
-    {"down",       cmd_down,       OPT_NAME,                             "",                                     "Stop the cluster and keep its state"                    },
+     "Create the cluster, or start it again"                                                                                                                                      },
+    {"status",     cmd_status,     OPT_NAME | OPT_JSON,                  "",              "Tell what runs"                                                                        },
+    {"down",       cmd_down,       OPT_NAME,                             "",              "Stop the cluster and keep its state"                                                   },
     {"delete",     cmd_delete,     OPT_NAME | OPT_YES,                   "",
-     "Stop the cluster and remove all it has, volumes too"                                                                                                                },
-    {"kubeconfig", cmd_kubeconfig, OPT_NAME,                             "",                                     "Print a kubeconfig for the cluster"                     },
-    {"image",      cmd_image,      OPT_NAME | OPT_JSON,                  "load FILE... | list | remove NAME...",
-     "Load images from archives (OCI, docker, OCI layout), list them, remove them"                                                                                        },
+     "Stop the cluster and remove all it has, volumes too"                                                                                                                        },
+    {"kubeconfig", cmd_kubeconfig, OPT_NAME,                             "",              "Print a kubeconfig for the cluster"                                                    },
+    {"image",      cmd_image,      OPT_NAME | OPT_JSON | OPT_IMAGE,
+     "pull NAME... | load FILE... | list | remove NAME... | prune",                       "Pull images, load them from archives (OCI, docker, OCI layout), list them, remove them"},
     {"unshare",    cmd_unshare,    OPT_NAME,                             "-- COMMAND...",
-     "Run a command in the folder of the volumes, as root over all files of the cluster"                                                                                  },
-    {"version",    cmd_version,    0,                                    "",                                     "Print the versions of coracle and of its Kubernetes API"},
-    {"help",       cmd_help,       0,                                    "[COMMAND]",                            "Explain the commands"                                   },
+     "Run a command in the folder of the volumes, as root over all files of the cluster"                                                                                          },
+    {"version",    cmd_version,    0,                                    "",              "Print the versions of coracle and of its Kubernetes API"                               },
+    {"help",       cmd_help,       0,                                    "[COMMAND]",     "Explain the commands"                                                                  },
 };
 
 /* bit, option, argument, help */
@@ -65,6 +66,8 @@ static const struct {
      "write the kubeconfig there instead of adding a context to yours"                                     },
     {OPT_YES,        "--yes",        NULL,   "don't ask"                                                   },
     {OPT_JSON,       "--json",       NULL,   "print JSON"                                                  },
+    {OPT_IMAGE,      "--authfile",   "FILE", "pull: credentials in docker's format (default: your own)"    },
+    {OPT_IMAGE,      "--all",        NULL,   "prune: every image that no container uses"                   },
     {OPT_HELP,       "--help",       NULL,   "explain this command"                                        },
 };
 
@@ -174,6 +177,10 @@ static int set_option(struct cli *cli, struct str name, struct str value)
         cli->kubeconfig = value;
     } else if (str_eq(name, S("--yes"))) {
         cli->is_yes = true;
+    } else if (str_eq(name, S("--authfile"))) {
+        cli->authfile = value;
+    } else if (str_eq(name, S("--all"))) {
+        cli->is_all = true;
     } else {
         cli->has_json = true;
     }

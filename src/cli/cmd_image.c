@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `coracle image load | list | remove`, through the control socket.
+// `coracle image pull | load | list | remove | prune`, through the control socket.
 #include "base/enc.h"
 #include "base/mem.h"
 #include "cli/internal.h"
@@ -65,8 +65,15 @@ static int list(struct cli *cli)
         const struct val *names = val_get(image, S("names"));
         struct str id = val_text_at(image, "id");
         id = str_starts(id, S("sha256:")) ? str_sub(id, 7, 7 + ID_SHOWN) : id;
+        bool has_tag = false;
+        for (size_t k = 0; k < val_count(names); k++) {
+            has_tag = has_tag || str_find(val_text(val_at(names, k)), '@') < 0;
+        }
         for (size_t k = 0; k == 0 || k < val_count(names); k++) {
             struct str name = val_count(names) == 0 ? S("<none>") : val_text(val_at(names, k));
+            if (has_tag && str_find(name, '@') >= 0) {
+                continue; /* told by --json */
+            }
             (void)printf("%-60.*s %-14.*s %.1f MB\n", STR_ARG(name), STR_ARG(id),
                          (double)val_number_at(image, "bytes", 0) / 1e6);
         }
@@ -86,13 +93,30 @@ static int remove_image(struct cli *cli, struct str name)
     return EXIT_OK;
 }
 
+static int prune(struct cli *cli)
+{
+    struct val answer;
+    struct err err;
+    struct str path = cli->is_all ? S("/prune?all=true") : S("/prune");
+    if (control_call(cli, S("POST"), path, &answer, &err) < 0) {
+        cli_error("image prune: %s", err.msg);
+        return err.code == ERR_NOT_FOUND ? EXIT_NOT_RUNNING : EXIT_FAILED;
+    }
+    const struct val *names = val_get(&answer, S("names"));
+    for (size_t i = 0; i < val_count(names); i++) {
+        (void)printf("removed " STR_FMT "\n", STR_ARG(val_text(val_at(names, i))));
+    }
+    return EXIT_OK;
+}
+
 /* name, function for each argument */
 static const struct {
     const char *name;
     int (*each)(struct cli *cli, struct str argument);
 } verbs[] = {
-    {"load",   load        },
-    {"remove", remove_image}
+    {"pull",   image_pull_verb},
+    {"load",   load           },
+    {"remove", remove_image   }
 };
 
 int cmd_image(struct cli *cli)
@@ -100,6 +124,9 @@ int cmd_image(struct cli *cli)
     struct str verb = cli->args_count == 0 ? S("") : cli->args[0];
     if (str_eq(verb, S("list")) && cli->args_count == 1) {
         return list(cli);
+    }
+    if (str_eq(verb, S("prune")) && cli->args_count == 1) {
+        return prune(cli);
     }
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (!str_eq(verb, str_of(verbs[i].name)) || cli->args_count < 2) {
@@ -111,6 +138,7 @@ int cmd_image(struct cli *cli)
         }
         return r;
     }
-    cli_error("image: expected `load FILE...`, `list` or `remove NAME...`");
+    cli_error("image: expected `pull NAME...`, `load FILE...`, `list`, `remove NAME...` or "
+              "`prune`");
     return EXIT_USAGE;
 }

@@ -55,20 +55,31 @@ static int read_answer(int fd, struct buf *answer, struct err *err)
     }
 }
 
-int control_call(struct cli *cli, struct str method, struct str path, struct val *ret,
-                 struct err *err)
+/* A request that closes its connection behind it. */
+static int send_request(struct cli *cli, struct str method, struct str path, struct str body,
+                        struct err *err)
 {
     auto_close int fd = connect_control(cli, err);
     if (fd < 0) {
-        return err->code;
+        return fd;
     }
-    auto_buf struct buf answer;
-    buf_init(&answer, FILE_BYTES_MAX);
     struct str request = arena_fmt(cli->arena,
                                    STR_FMT " " STR_FMT " HTTP/1.1\r\nHost: control\r\n"
-                                           "Content-Length: 0\r\nConnection: close\r\n\r\n",
-                                   STR_ARG(method), STR_ARG(path));
-    if (fd_write_all(fd, request, err) < 0 || read_answer(fd, &answer, err) < 0) {
+                                           "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                                   STR_ARG(method), STR_ARG(path), body.n);
+    if (fd_write_all(fd, request, err) < 0 || fd_write_all(fd, body, err) < 0) {
+        return -1;
+    }
+    return take_fd(&fd);
+}
+
+int control_call(struct cli *cli, struct str method, struct str path, struct val *ret,
+                 struct err *err)
+{
+    auto_buf struct buf answer;
+    buf_init(&answer, FILE_BYTES_MAX);
+    auto_close int fd = send_request(cli, method, path, S(""), err);
+    if (fd < 0 || read_answer(fd, &answer, err) < 0) {
         return err->code;
     }
     struct str text = arena_dup(cli->arena, buf_str(&answer));
@@ -85,4 +96,30 @@ int control_call(struct cli *cli, struct str method, struct str path, struct val
         return err_set(err, ERR_INVALID, STR_FMT, STR_ARG(message));
     }
     return 0;
+}
+
+/* The brain writes whole lines, each as a chunk of its own (RFC 9112 §7.1): what is no JSON is the
+ * framing. */
+int control_follow(struct cli *cli, struct str path, struct str body,
+                   void (*line)(void *ctx, struct str line), void *ctx, struct err *err)
+{
+    auto_buf struct buf answer;
+    buf_init(&answer, FILE_BYTES_MAX);
+    auto_close int fd = send_request(cli, S("POST"), path, body, err);
+    ssize_t n = fd < 0 ? -1 : 1;
+    while (n > 0) {
+        char *room = buf_room(&answer, 16384);
+        n = room == NULL ? -1 : read(fd, room, 16384);
+        buf_grew(&answer, n > 0 ? (size_t)n : 0);
+        for (ptrdiff_t end = str_find(buf_str(&answer), '\n'); end >= 0 || (n == 0 && answer.n > 0);
+             end = str_find(buf_str(&answer), '\n')) {
+            size_t length = end < 0 ? answer.n : (size_t)end + 1;
+            struct str text = str_trim(str_sub(buf_str(&answer), 0, length));
+            if (str_starts(text, S("{"))) {
+                line(ctx, text);
+            }
+            buf_consume(&answer, length);
+        }
+    }
+    return fd < 0 ? err->code : n < 0 ? err_errno(err, "read the brain's answer") : 0;
 }

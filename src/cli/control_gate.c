@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "data/json.h"
+#include "registry/reference.h"
 #include "wire/http.h"
 
 #include <stdlib.h>
@@ -135,6 +136,99 @@ static void delete_image(struct control_gate *gate, struct http_request *req)
     }
 }
 
+/* ---- pulls ----------------------------------------------------------------------------------- */
+
+struct pull_call {
+    struct http_request *req;
+    struct str name;
+    struct image_pull *pull; /* NULL = it is over */
+};
+
+static void write_line(struct http_request *req, const struct val *v)
+{
+    auto_buf struct buf text;
+    buf_init(&text, STREAM_BACKLOG_MAX);
+    (void)json_write(&text, v);
+    (void)buf_addc(&text, '\n');
+    http_stream_write(req->exchange, buf_str(&text));
+}
+
+static void on_progress(void *ctx, const struct val *progress)
+{
+    struct pull_call *call = ctx;
+    if (http_backlog(call->req->exchange) == 0) {
+        write_line(call->req, progress); /* a caller who reads slowly misses some */
+    }
+}
+
+static void on_pulled(void *ctx, const struct image *image, const struct err *err)
+{
+    struct pull_call *call = ctx;
+    struct arena *a = call->req->arena;
+    struct val v = val_map();
+    call->pull = NULL;
+    if (err != NULL) {
+        (void)val_set(a, &v, S("message"), val_str(str_of(err->msg)));
+    } else {
+        struct str name = call->name;
+        struct err ignored;
+        (void)!reference_normalise(a, call->name, &name, &ignored);
+        (void)val_set(a, &v, S("name"), val_str(name));
+        (void)val_set(a, &v, S("digest"), val_str(image->digest));
+        (void)val_set(a, &v, S("bytes"), val_int((int64_t)image->bytes));
+    }
+    write_line(call->req, &v);
+    http_stream_end(call->req->exchange); /* call lives in its arena */
+}
+
+static void on_caller_gone(void *ctx)
+{
+    struct pull_call *call = ctx;
+    if (call->pull != NULL) {
+        image_pull_cancel(call->pull);
+        http_stream_end(call->req->exchange);
+    }
+}
+
+static void post_pull(struct control_gate *gate, struct http_request *req)
+{
+    static const struct http_header headers[] = {
+        {{"Content-Type", 12}, {"application/json", 16}}
+    };
+    struct str name;
+    struct val documents = val_list();
+    struct err err;
+    if (!http_query(req, S("name"), 0, &name) || name.n == 0) {
+        answer_error(req, 400, S("name: expected an image's name"));
+        return;
+    }
+    if (req->body.n > 0 && json_read(req->body, req->arena, NULL, &documents, &err) < 0) {
+        answer_error(req, 400, str_of(err.msg));
+        return;
+    }
+    struct pull_call *call = arena_alloc(req->arena, sizeof *call);
+    call->req = req;
+    call->name = name;
+    http_stream_begin(req->exchange, 200, headers, ARRAY_LEN(headers));
+    http_on_closed(req->exchange, on_caller_gone, call);
+    call->pull = image_pull(gate->config.images, name, &documents, on_progress, on_pulled, call);
+}
+
+static void post_prune(struct control_gate *gate, struct http_request *req)
+{
+    struct str all;
+    struct val names;
+    struct err err;
+    bool is_all = http_query(req, S("all"), 0, &all) && str_eq(all, S("true"));
+    if (image_prune(gate->config.images, is_all, req->arena, &names, &err) < 0) {
+        answer_error(req, code_of(&err), str_of(err.msg));
+        return;
+    }
+    struct val v = val_map();
+    (void)val_set(req->arena, &v, S("names"), names);
+    answer(req, 200, &v);
+}
+
 static void on_request(void *ctx, struct http_request *req)
 {
     /* method, path, function */
@@ -147,6 +241,8 @@ static void on_request(void *ctx, struct http_request *req)
         {"GET",    "/images", get_images  },
         {"POST",   "/images", post_image  },
         {"DELETE", "/images", delete_image},
+        {"POST",   "/pulls",  post_pull   },
+        {"POST",   "/prune",  post_prune  },
     };
     if (req->refused != 0) {
         answer_error(req, req->refused, req->why);

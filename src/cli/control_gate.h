@@ -6,6 +6,12 @@
 //   GET /images                 {"images": [{"id", "names", "bytes"}]}
 //   POST /images?path=ABSOLUTE  {"names": [...]}
 //   DELETE /images?name=REF     {}
+//   POST /pulls?name=REF        lines: {"layer", "bytes", "size", "state"} …, at last {"name",
+//   "digest",
+//                               "bytes"} or {"message"}; the body is a list of docker
+//                               configurations (texts) with credentials. The pull ends when the
+//                               caller goes.
+//   POST /prune?all=true        {"names": [...]}
 // Failures are {"message": …} with a code of 4xx or 5xx.
 #ifndef CORACLE_CLI_CONTROL_GATE_H
 #define CORACLE_CLI_CONTROL_GATE_H

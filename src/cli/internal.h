@@ -20,6 +20,8 @@ struct cli {
     int port;              /* --port, 0 = next free from 6443 */
     bool is_yes;           /* --yes */
     bool has_json;         /* --output json */
+    struct str authfile;   /* --authfile: credentials for registries; empty = the user's own */
+    bool is_all;           /* --all */
     /* arguments that aren't options */
     const struct str *args;
     size_t args_count;
@@ -66,5 +68,11 @@ MUST_CHECK int kubeconfig_remove(struct cli *cli, struct err *err);
  * nothing listens; other errors carry the brain's message. */
 MUST_CHECK int control_call(struct cli *cli, struct str method, struct str path, struct val *ret,
                             struct err *err);
+/* The same with a body, for answers that come as lines of JSON while the work goes on: line gets
+ * each. */
+MUST_CHECK int control_follow(struct cli *cli, struct str path, struct str body,
+                              void (*line)(void *ctx, struct str line), void *ctx, struct err *err);
+/* `coracle image pull` of one image. */
+int image_pull_verb(struct cli *cli, struct str name);
 
 #endif

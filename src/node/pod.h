@@ -18,6 +18,7 @@
 #include "node/sessions.h"
 
 struct probe;
+struct slot_pull;
 struct volume;
 struct http_call;
 
@@ -27,6 +28,7 @@ struct slot_work {
     size_t index;
     struct timer kill_timer;
     struct probe *probes[PROBE_TYPE_COUNT];
+    struct slot_pull *pull; /* of its image; NULL = none under way */
 };
 
 struct pod {
@@ -119,6 +121,14 @@ struct str text_clean(struct arena *arena, struct str bytes);
 /* --- pod_create.c, pod_stop.c --- */
 
 void slot_create(struct pod *pod, size_t index);
+/* The rest of it, once the image is there; NULL only where the node has no images (simulation). */
+void slot_create_from(struct pod *pod, size_t index, const struct image *image);
+/* Sets why a container waits. */
+void slot_wait(struct slot *slot, const char *reason, struct str message);
+/* The container could not be made: says why, and tries again later. */
+void slot_fail(struct pod *pod, size_t index, const char *reason, const char *message);
+/* pod_image.c: ends the pull of its image, if there is one. */
+void slot_cancel_pull(struct pod *pod, size_t index);
 void slot_start(struct pod *pod, size_t index);
 void slot_discard(struct pod *pod, size_t index);
 void slot_post_start(struct pod *pod, size_t index);

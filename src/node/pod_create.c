@@ -12,13 +12,14 @@
 #include "node/pod.h"
 #include "node/pod_env.h"
 #include "node/pod_files.h"
+#include "node/pod_image.h"
 #include "node/probe.h"
 #include "node/volume.h"
 #include "registry/reference.h"
 
 #include <stdlib.h>
 
-enum { RETRY_SECONDS = 10, IMAGE_CHECK_SECONDS = 10, IMAGE_BACKOFF_MAX_SECONDS = 300 };
+enum { RETRY_SECONDS = 10 };
 
 struct slot_op {
     struct pod *pod;
@@ -89,22 +90,21 @@ struct pod_source pod_source(const struct pod *pod)
 
 /* --- failing --- */
 
-static void wait_with(struct slot *slot, const char *reason, struct str message)
+void slot_wait(struct slot *slot, const char *reason, struct str message)
 {
     auto_free char *text = xstrndup(message.n ? message.p : "", message.n);
     text_set(&slot->wait_reason, reason);
     text_set(&slot->wait_message, text);
 }
 
-/* The container could not be made: says why, and tries again later. */
-static void fail_create(struct pod *pod, size_t index, const char *reason, const char *message)
+void slot_fail(struct pod *pod, size_t index, const char *reason, const char *message)
 {
     struct slot *slot = &pod->facts.slots[index];
     slot->is_pending = false;
     slot->retry_at = loop_now(pod->node->config.loop) + RETRY_SECONDS * USEC_PER_SEC;
     bool is_same = slot->wait_reason && str_eq(str_of(slot->wait_reason), str_of(reason));
     is_same = is_same && str_eq(str_of(slot->wait_message), str_of(message));
-    wait_with(slot, reason, str_of(message));
+    slot_wait(slot, reason, str_of(message));
     auto_free char *text = xasprintf("Error: %s", message);
     slot_event(pod, index, "Warning", "Failed", str_of(text));
     if (!is_same) {
@@ -148,84 +148,8 @@ static void fail_start(const struct slot_op *op, const char *message)
     text_set(&slot->cur.message, message);
     slot_exited(pod, index, &fact);
     if (slot_wants_restart(&pod->facts, slot, fact.exit_code)) {
-        wait_with(slot, "RunContainerError", str_of(message));
+        slot_wait(slot, "RunContainerError", str_of(message));
     }
-}
-
-/* --- image --- */
-
-/* Tells of an absent image; the store is looked at again every ten seconds, the events follow the
- * back-off of pulls. */
-static void fail_image(struct pod *pod, size_t index, struct str ref)
-{
-    struct slot *slot = &pod->facts.slots[index];
-    struct arena *arena = arena_new(1 << 20);
-    usec now = loop_now(pod->node->config.loop);
-    struct str why = arena_fmt(
-        arena,
-        "image \"" STR_FMT "\" is not on this node and there is no registry client; load it with: "
-        "coracle image load FILE",
-        STR_ARG(ref));
-    slot->is_pending = false;
-    slot->retry_at = now + IMAGE_CHECK_SECONDS * USEC_PER_SEC;
-    if (now >= slot->image_at) { /* a pull, in upstream's words */
-        slot_event(pod, index, "Normal", "Pulling",
-                   arena_fmt(arena, "Pulling image \"" STR_FMT "\"", STR_ARG(ref)));
-        slot_event(pod, index, "Warning", "Failed",
-                   arena_fmt(arena, "Failed to pull image \"" STR_FMT "\": " STR_FMT, STR_ARG(ref),
-                             STR_ARG(why)));
-        slot_event(pod, index, "Warning", "Failed", S("Error: ErrImagePull"));
-        wait_with(slot, "ErrImagePull", why);
-        usec max = IMAGE_BACKOFF_MAX_SECONDS * USEC_PER_SEC;
-        slot->image_backoff = slot->image_backoff ? slot->image_backoff * 2 : 10 * USEC_PER_SEC;
-        slot->image_backoff = slot->image_backoff > max ? max : slot->image_backoff;
-        slot->image_at = now + slot->image_backoff + USEC_PER_SEC;
-        slot->retry_at = now + USEC_PER_SEC; /* the back-off shows a moment later */
-    } else if (!slot->wait_reason || !str_eq(str_of(slot->wait_reason), S("ImagePullBackOff"))) {
-        slot_event(pod, index, "Normal", "BackOff",
-                   arena_fmt(arena, "Back-off pulling image \"" STR_FMT "\"", STR_ARG(ref)));
-        slot_event(pod, index, "Warning", "Failed", S("Error: ImagePullBackOff"));
-        wait_with(slot, "ImagePullBackOff",
-                  arena_fmt(arena, "Back-off pulling image \"" STR_FMT "\": ErrImagePull: " STR_FMT,
-                            STR_ARG(ref), STR_ARG(why)));
-    }
-    arena_free(arena);
-    pod_wake(pod);
-}
-
-/* NULL: the failure has been told. */
-static const struct image *find_image(struct pod *pod, size_t index)
-{
-    struct slot *slot = &pod->facts.slots[index];
-    struct str ref = val_text(val_get(slot->spec, S("image")));
-    struct arena *arena = arena_new(1 << 20);
-    struct str name;
-    struct err err = {0};
-    const struct image *image = image_find(pod->node->config.images, ref);
-    if (!image && reference_normalise(arena, ref, &name, &err) < 0) {
-        struct str text = arena_fmt(arena, "Failed to apply default image tag \"" STR_FMT "\": %s",
-                                    STR_ARG(ref), err.msg);
-        slot_event(pod, index, "Warning", "InspectFailed", text);
-        fail_create(pod, index, "InvalidImageName", text.p);
-    } else if (!image && str_eq(val_text(val_get(slot->spec, S("imagePullPolicy"))), S("Never"))) {
-        struct str text = arena_fmt(
-            arena, "Container image \"" STR_FMT "\" is not present with pull policy of Never",
-            STR_ARG(ref));
-        slot_event(pod, index, "Warning", "ErrImageNeverPull", text);
-        fail_create(pod, index, "ErrImageNeverPull", text.p);
-    } else if (!image) {
-        fail_image(pod, index, ref);
-    } else {
-        slot->image_backoff = 0;
-        slot->image_at = 0;
-        slot_event(pod, index, "Normal", "Pulled",
-                   arena_fmt(arena,
-                             "Container image \"" STR_FMT
-                             "\" already present on machine and can be accessed by the pod",
-                             STR_ARG(ref)));
-    }
-    arena_free(arena);
-    return image;
 }
 
 /* --- mounts --- */
@@ -350,7 +274,7 @@ static void created(void *ctx, const struct err *err)
         if (is_command) {
             fail_start(op, err->msg);
         } else {
-            fail_create(pod, op->index, "CreateContainerError", err->msg);
+            slot_fail(pod, op->index, "CreateContainerError", err->msg);
         }
         pod_wake(pod);
         op_free(op);
@@ -404,16 +328,14 @@ static void note_image(struct slot_op *op, const struct image *image, struct str
         name = ref;
     }
     op->image = arena_dup(op->arena, name);
-    struct str base = name;
-    ptrdiff_t at = str_find(base, '@');
-    base = at >= 0 ? str_sub(base, 0, (size_t)at) : base;
-    ptrdiff_t colon = str_rfind(base, ':');
-    if (colon > str_rfind(base, '/')) {
-        base = str_sub(base, 0, (size_t)colon);
+    struct str known = image_digest_name(image, name);
+    struct reference parts;
+    if (known.n > 0 || image->digest.n == 0 || reference_parse(name, &parts, &err) < 0) {
+        op->image_id = arena_dup(op->arena, known.n > 0 ? known : image->id);
+        return;
     }
-    op->image_id = image->digest.n ? arena_fmt(op->arena, STR_FMT "@" STR_FMT, STR_ARG(base),
-                                               STR_ARG(image->digest))
-                                   : arena_dup(op->arena, image->id);
+    op->image_id = arena_fmt(op->arena, STR_FMT "/" STR_FMT "@" STR_FMT, STR_ARG(parts.domain),
+                             STR_ARG(parts.path), STR_ARG(image->digest));
 }
 
 /* The process namespace of the container that an ephemeral one looks at; empty = its own. */
@@ -521,13 +443,18 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
 
 void slot_create(struct pod *pod, size_t index)
 {
+    bool has_images = pod->node->config.images != NULL;
+    pod->facts.slots[index].is_pending = true;
+    const struct image *image = has_images ? slot_image(pod, index) : NULL;
+    if (image != NULL || !has_images) {
+        slot_create_from(pod, index, image);
+    }
+}
+
+void slot_create_from(struct pod *pod, size_t index, const struct image *image)
+{
     struct node *node = pod->node;
     struct slot *slot = &pod->facts.slots[index];
-    const struct image *image = NULL;
-    slot->is_pending = true;
-    if (node->config.images && !(image = find_image(pod, index))) {
-        return;
-    }
     bool is_restart = slot->cur.state == RUN_EXITED;
     struct slot_op *op = op_new(pod, index, slot->cur.attempt + (is_restart ? 1 : 0));
     struct val spec;
@@ -537,7 +464,7 @@ void slot_create(struct pod *pod, size_t index)
         note_image(op, image, val_text(val_get(slot->spec, S("image"))));
     }
     if (build_spec(op, image, &spec, &rootfs, &err) < 0) {
-        fail_create(pod, index, "CreateContainerConfigError", err.msg);
+        slot_fail(pod, index, "CreateContainerConfigError", err.msg);
         op_free(op);
         return;
     }
@@ -605,7 +532,7 @@ static void post_started(void *ctx, const struct err *err)
         slot->must_restart = true;
         slot->stop_grace = -1;
         text_set(&slot->stop_message, "FailedPostStartHook");
-        wait_with(slot, "PostStartHookError", str_of(err->msg));
+        slot_wait(slot, "PostStartHookError", str_of(err->msg));
     }
     pod_wake(pod);
     op_free(op);

@@ -16,7 +16,8 @@
 //        ─▶ deleted: DELETE_OBJECT once the phase is terminal ─▶ FORGET
 //
 // Invariants:
-// (1) No step for a slot that is pending, and none but STOP for a pod that ends.
+// (1) No step for a slot that is pending, and none but STOP for a pod that ends; it then gives up
+//     pulling images (CANCEL).
 // (2) Nothing is created before directories, sandbox and all volumes are there.
 // (3) An init container starts only when all before it are done (sidecars: started).
 // (4) A container whose restart waits for back-off or retry gives exactly one wake-up time.
@@ -317,6 +318,9 @@ static void stop_slot(const struct pod_facts *f, size_t index, usec deadline, st
                       struct plan *plan)
 {
     const struct slot *slot = &f->slots[index];
+    if (slot->is_pulling) {
+        add_step(plan, STEP_CANCEL, index, 0, S(""));
+    }
     if (slot->cur.state == RUN_CREATED && !slot->is_pending) {
         add_step(plan, STEP_DISCARD, index, 0, S(""));
     }
@@ -444,6 +448,7 @@ static const char *const step_names[] = {
     [STEP_BACK_OFF] = "BACK_OFF",
     [STEP_STOP] = "STOP",
     [STEP_DISCARD] = "DISCARD",
+    [STEP_CANCEL] = "CANCEL",
     [STEP_FAIL] = "FAIL",
     [STEP_NETWORK_DOWN] = "NETWORK_DOWN",
     [STEP_UNMOUNT] = "UNMOUNT",
@@ -458,7 +463,7 @@ int plan_write(struct buf *out, const struct pod_facts *f, const struct plan *pl
         buf_addf(out, "%s", step_names[step->type]);
         if (step->type == STEP_MOUNT_VOLUME) {
             buf_addf(out, " %s", f->volumes[step->index].name);
-        } else if (step->type >= STEP_CREATE && step->type <= STEP_DISCARD) {
+        } else if (step->type >= STEP_CREATE && step->type <= STEP_CANCEL) {
             buf_addf(out, " %s", f->slots[step->index].name);
         }
         if (step->type == STEP_STOP) {

@@ -17,6 +17,7 @@ enum step_type {
     STEP_BACK_OFF, /* tell that the slot waits for its back-off */
     STEP_STOP,     /* grace, message */
     STEP_DISCARD,  /* created, never started: remove */
+    STEP_CANCEL,   /* the pull of its image */
     STEP_FAIL,     /* the pod fails: message holds the reason's name */
     STEP_NETWORK_DOWN,
     STEP_UNMOUNT,

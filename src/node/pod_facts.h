@@ -64,8 +64,10 @@ struct slot {
     usec retry_at;     /* after a failed create: not before */
     char *wait_reason; /* why it doesn't run, owned, NULL = default */
     char *wait_message;
+    bool is_pulling;    /* pending, and it is the image that it waits for */
     usec image_backoff; /* of pulls */
-    usec image_at;      /* next pull that is told */
+    usec image_at;      /* next pull: not before */
+    char *image_error;  /* of the last pull, owned */
 };
 
 enum volume_state { VOLUME_ABSENT, VOLUME_MOUNTING, VOLUME_MOUNTED, VOLUME_FAILED };

@@ -121,6 +121,17 @@ static void check_image(struct pod *pod, struct slot *slot, const struct val *sp
     (void)pod;
 }
 
+/* Another image has a back-off of its own, and nobody waits for the old one. */
+static void reset_image(struct pod *pod, struct slot *slot, const struct val *spec)
+{
+    if (!str_eq(val_text(val_get(slot->spec, S("image"))), val_text(val_get(spec, S("image"))))) {
+        slot_cancel_pull(pod, (size_t)(slot - pod->facts.slots));
+        slot->image_backoff = 0;
+        slot->image_at = 0;
+        slot->retry_at = 0;
+    }
+}
+
 /* Points facts at a new version of the object. before stays alive during the call. */
 static void bind_object(struct pod *pod)
 {
@@ -145,6 +156,7 @@ static void bind_object(struct pod *pod)
                 continue;
             }
             check_image(pod, slot, spec);
+            reset_image(pod, slot, spec);
             slot->spec = spec;
         }
     }
@@ -235,6 +247,9 @@ void pod_free(struct pod *pod)
 {
     struct pod_facts *f = &pod->facts;
     pod->refs = INT_MAX / 2; /* what its probes held is given back below */
+    for (size_t i = 0; i < f->slots_count; i++) {
+        slot_cancel_pull(pod, i);
+    }
     stop_timers(pod);
     for (size_t i = 0; i < f->slots_count; i++) {
         struct slot *slot = &f->slots[i];
@@ -243,6 +258,7 @@ void pod_free(struct pod *pod)
         free(slot->name);
         free(slot->wait_reason);
         free(slot->wait_message);
+        free(slot->image_error);
         free(slot->stop_message);
         free(pod->work[i]);
     }
@@ -516,6 +532,9 @@ static void perform(struct pod *pod, const struct step *step)
         break;
     case STEP_DISCARD:
         slot_discard(pod, step->index);
+        break;
+    case STEP_CANCEL:
+        slot_cancel_pull(pod, step->index);
         break;
     case STEP_FAIL:
         fail(pod, step->message);

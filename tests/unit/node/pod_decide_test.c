@@ -5,6 +5,7 @@
 //   -        no instance yet          r / R    running, not ready / ready
 //   c        created                  p        a step is under way
 //   x0, x1   exited with that code    w1       exited with 1, waits for its back-off
+//   i        its image is being pulled
 #include "node/pod_decide.h"
 
 #include "test.h"
@@ -37,7 +38,9 @@ static void set_state(struct slot *slot, const char *state)
         slot->cur.state = RUN_RUNNING;
         break;
     case 'p':
+    case 'i':
         slot->is_pending = true;
+        slot->is_pulling = state[0] == 'i';
         break;
     case 'x':
     case 'w':
@@ -148,6 +151,8 @@ static const struct {
     {POD("Never",     "",    SIDE_A), "x1 x1 x0", "NETWORK_DOWN\n",         "Succeeded", "False"},
  /* deletion */
     {POD("Always",    GOING, AB),     "R R",      "STOP a 7s\nSTOP b 7s\n", "Running",   "True" },
+    {POD("Always",    GOING, AB),     "i i",      "CANCEL a\nCANCEL b\n",   "Pending",   "False"},
+    {POD("Always",    "",    AB),     "i -",      "CREATE b\n",             "Pending",   "False"},
     {POD("Always",    GOING, AB),     "p c",      "DISCARD b\n",            "Pending",   "False"},
     {POD("Always",    GOING, AB),     "x1 x0",    "NETWORK_DOWN\n",         "Running",   "False"},
     {POD("Always",    GOING, SIDE_A), "R R R",    "STOP a 7s\n",            "Running",   "True" },
