@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 struct trace {
@@ -88,6 +90,42 @@ TEST(work_and_children_come_back_to_the_real_loop)
     loop_work(t.loop, work_mark, work_done, &t);
     loop_run(t.loop);
     EXPECT_STR("wd3", str_of(t.text));
+    loop_free(t.loop);
+}
+
+static void child_killed(void *ctx, int code, int signal)
+{
+    struct trace *t = ctx;
+    EXPECT_INT(0, code);
+    EXPECT_INT(SIGKILL, signal);
+    loop_stop(t->loop);
+}
+
+/* Given crosswise, so that a careless dup2 closes one before it is copied. */
+TEST(children_get_their_descriptors_directory_and_signals)
+{
+    struct trace t = {.loop = loop_new()};
+    struct err err = {0};
+    int ends[2][2];
+    EXPECT_INT(0, pipe2(ends[0], O_CLOEXEC));
+    EXPECT_INT(0, pipe2(ends[1], O_CLOEXEC));
+    EXPECT_INT(15, dup3(ends[1][1], 15, O_CLOEXEC));
+    EXPECT_INT(14, dup3(ends[0][1], 14, O_CLOEXEC));
+    const char *const argv[] = {"bash", "-c", "printf three >&14; printf four$PWD >&15; kill -9 $$",
+                                NULL};
+    const int fds[] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 15, 14};
+    struct child_options options = {
+        .file = "bash", .argv = argv, .cwd = "/tmp", .fds = fds, .fds_count = ARRAY_LEN(fds)};
+    EXPECT(child_start(t.loop, &options, child_killed, &t, &err) != NULL);
+    loop_run(t.loop);
+    char text[2][32] = {"", ""};
+    EXPECT_INT(5, read(ends[1][0], text[1], sizeof text[1]));
+    EXPECT_INT(8, read(ends[0][0], text[0], sizeof text[0]));
+    EXPECT_STR("three", str_of(text[1]));
+    EXPECT_STR("four/tmp", str_of(text[0]));
+    options.file = "/nowhere/at/all";
+    EXPECT(child_start(t.loop, &options, child_killed, &t, &err) == NULL);
+    EXPECT_INT(ERR_NOT_FOUND, err.code);
     loop_free(t.loop);
 }
 
