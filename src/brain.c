@@ -55,8 +55,14 @@ enum {
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
     NOTES_MAX = 4,
-    DESCRIPTORS_MAX = 65536
+    DESCRIPTORS_MAX = 65536,
+    LARGE_BLOCK_BYTES = 256 << 10
 };
+
+/* Memory is given back when an interval of quiet follows this much work, counted in CPU time. */
+static const usec rest_interval = 10 * USEC_PER_SEC;
+static const usec rest_quiet = 20 * USEC_PER_MS;
+static const usec rest_work = 200 * USEC_PER_MS;
 
 #define SHUTDOWN_LIMIT (35 * USEC_PER_SEC)
 
@@ -96,6 +102,9 @@ struct brain {
     uint32_t upstreams[UPSTREAMS_MAX];
     size_t upstreams_count;
     enum hull_cgroups cgroups;
+    struct timer rest_timer;
+    usec cpu_seen; /* at the last look */
+    usec cpu_work; /* since memory was given back */
 };
 
 static void report(struct brain *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -311,8 +320,11 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
         note(b,
              "no cgroup can be written here: limits of memory, CPU and processes are not enforced");
     }
+    bool has_cgroups = b->cgroups != HULL_CGROUPS_NONE;
+    struct str cgroup = has_cgroups ? arena_fmt(arena, "/coracle-%s", b->name) : S("");
     struct runtime_conmon_config runtime = {.state_dir = "/run/coracle",
-                                            .has_cgroups = b->cgroups != HULL_CGROUPS_NONE};
+                                            .has_cgroups = has_cgroups,
+                                            .cgroup = has_cgroups ? cgroup.p : NULL};
     b->runtime = runtime_conmon_open(b->loop, &runtime, err);
     b->images =
         b->runtime == NULL ? NULL : image_store_open(b->loop, data_path(b, arena, "images").p, err);
@@ -332,10 +344,8 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
                                  .log_dir = data_path(b, arena, "logs"),
                                  .cluster_dns = S(DNS_IP),
                                  .cluster_domain = S(CLUSTER_DOMAIN),
-                                 .cgroup_parent = b->cgroups == HULL_CGROUPS_NONE
-                                                      ? S("")
-                                                      : arena_fmt(arena, "/coracle-%s", b->name),
-                                 .has_cgroups = b->cgroups != HULL_CGROUPS_NONE};
+                                 .cgroup_parent = cgroup,
+                                 .has_cgroups = has_cgroups};
     b->node = node_new(&config, err);
     if (b->node == NULL) {
         return err_wrap(err, "node");
@@ -529,6 +539,30 @@ static void check_store(void *ctx)
     }
 }
 
+static void give_back_memory(void)
+{
+    (void)malloc_trim(0);
+    (void)dl_iterate_phdr(unmap_code, NULL);
+}
+
+/* What a burst of work has left: freed blocks that malloc keeps, code that ran once. */
+static void look_at_rest(void *ctx)
+{
+    struct brain *b = ctx;
+    struct rusage use;
+    (void)getrusage(RUSAGE_SELF, &use);
+    usec cpu = (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * USEC_PER_SEC + use.ru_utime.tv_usec +
+               use.ru_stime.tv_usec;
+    usec spent = cpu - b->cpu_seen;
+    b->cpu_seen = cpu;
+    b->cpu_work += spent;
+    if (spent < rest_quiet && b->cpu_work > rest_work) {
+        give_back_memory();
+        b->cpu_work = 0;
+    }
+    timer_start(b->loop, &b->rest_timer, rest_interval, look_at_rest, b);
+}
+
 /* Ready when what users rely on at once is there: the default account of the default namespace,
  * which the first pod needs, and the node. */
 static void check_ready(void *ctx)
@@ -549,8 +583,7 @@ static void check_ready(void *ctx)
     report(b, "ready");
     (void)close(b->progress_fd);
     b->progress_fd = -1;
-    (void)malloc_trim(0);
-    (void)dl_iterate_phdr(unmap_code, NULL);
+    give_back_memory();
 }
 
 static int open_rooms(struct brain *b, struct arena *arena, struct err *err)
@@ -563,6 +596,7 @@ static int open_rooms(struct brain *b, struct arena *arena, struct err *err)
         return err->code;
     }
     start_controllers(b);
+    timer_start(b->loop, &b->rest_timer, rest_interval, look_at_rest, b);
     return open_dns(b, err) < 0 || open_server(b, arena, err) < 0 || open_gate(b, err) < 0
                ? err->code
                : 0;
@@ -583,8 +617,11 @@ int brain_main(int argc, char **argv)
     struct brain b = {.api_fd = -1, .control_fd = -1, .keeper_fd = -1, .progress_fd = -1};
     struct err err = {0};
     (void)prctl(PR_SET_NAME, "coracle-brain");
-    /* One arena: a second one doubles what malloc keeps for the pool threads. */
+    /* One arena: a second one doubles what malloc keeps for the pool threads. Large blocks (a whole
+     * list as JSON) go back to the system when they are freed; by itself malloc would raise the
+     * threshold to the largest that it has seen, and keep them. */
     (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
     if (parse(&b, argc, argv) < 0) {
         log_error("this command is for the hull; start a cluster with `coracle up`");
         return 2;

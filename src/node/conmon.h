@@ -31,6 +31,13 @@ struct runtime_conmon {
     char *exits;  /* state_dir/exits */
     char *links;  /* state_dir/containers */
     char *crun;   /* path */
+    char *sealed; /* the same program where nothing can write to it; crun when that can't be had */
+    char *path_var;
+    const char *envp[3]; /* of the OCI runtime */
+    char *own_group;     /* v1: the cgroup that this process moves into; NULL = none */
+    usec lead_until;     /* conmon_create.c: our moves between cgroups, ahead of crun's */
+    struct timer lead_timer;
+    struct leader *leader;
     char *conmon; /* path */
     char *name;
     char *version;
@@ -59,7 +66,9 @@ struct op {
     struct io *sync_io;
     int sync_fd;
     struct buf sync;
-    pid_t pid; /* 0 = not told yet */
+    int start_fd;     /* the monitor waits for a byte from here; -1 = it has it */
+    bool is_prepared; /* no create has asked for it yet */
+    pid_t pid;        /* 0 = not told yet */
     bool is_conmon_daemon;
     /* remove */
     int rounds; /* waited for the monitor's end */
@@ -92,7 +101,11 @@ bool conmon_read_exit(const struct runtime_conmon *rt, struct container *c);
 /* The monitor is gone without an exit file: ends the container, EXITED and lost. */
 void conmon_lose(struct runtime_conmon *rt, struct container *c);
 
+/* conmon_create.c, for close. */
+void conmon_stop_leading(struct runtime_conmon *rt);
+
 /* Slots of runtime_ops. */
+void conmon_prepare(struct runtime *base, const struct container_config *config);
 void conmon_create(struct runtime *base, const struct container_config *config,
                    runtime_done_fn *done, void *ctx);
 void conmon_exec(struct runtime *base, struct str id, const struct val *argv, usec timeout,

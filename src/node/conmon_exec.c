@@ -104,8 +104,11 @@ static bool start_exec(struct op *op, const struct container *c, const struct va
     const char *const args[] = {oci->path,           "--root",     oci->root,   "--cgroup-manager",
                                 oci->cgroup_manager, "exec",       "--process", op->process_file,
                                 "--pid-file",        op->pid_file, op->id,      NULL};
-    const struct command_options options = {
-        .argv = args, .output_max = EXEC_OUTPUT_MAX, .timeout = timeout, .pid_file = op->pid_file};
+    const struct command_options options = {.argv = args,
+                                            .envp = oci->envp,
+                                            .output_max = EXEC_OUTPUT_MAX,
+                                            .timeout = timeout,
+                                            .pid_file = op->pid_file};
     op->command = command_start(rt->loop, &options, on_exec_ended, op, &op->err);
     return op->command != NULL;
 }

@@ -293,14 +293,15 @@ static struct val resources(const struct oci_input *in, struct arena *arena)
     return out;
 }
 
-static struct str cgroup_path(const struct oci_input *in, struct arena *arena)
+struct str oci_pod_cgroup(const struct oci_machine *machine, const struct val *pod,
+                          struct arena *arena)
 {
-    struct str qos = pod_qos(in->pod);
+    struct str qos = pod_qos(pod);
     const char *parent = str_eq(qos, S("BestEffort"))  ? "/kubepods/besteffort"
                          : str_eq(qos, S("Burstable")) ? "/kubepods/burstable"
                                                        : "/kubepods";
-    return arena_fmt(arena, STR_FMT "%s/pod" STR_FMT "/%s", STR_ARG(in->machine->cgroup_parent),
-                     parent, STR_ARG(val_text_at(in->pod, "metadata.uid")), in->id);
+    return arena_fmt(arena, STR_FMT "%s/pod" STR_FMT, STR_ARG(machine->cgroup_parent), parent,
+                     STR_ARG(val_text_at(pod, "metadata.uid")));
 }
 
 /* --- the parts --- */
@@ -373,7 +374,9 @@ static struct val linux_part(const struct oci_input *in, struct arena *arena)
                 val_text(val_get(pair, S("value"))));
     }
     if (in->machine->has_cgroups) {
-        set_str(arena, &out, S("cgroupsPath"), cgroup_path(in, arena));
+        struct str group = oci_pod_cgroup(in->machine, in->pod, arena);
+        set_str(arena, &out, S("cgroupsPath"),
+                arena_fmt(arena, STR_FMT "/%s", STR_ARG(group), in->id));
         val_set(arena, &out, S("resources"), resources(in, arena));
     }
     return out;

@@ -48,6 +48,10 @@ struct oci_input {
 /* Looks at the machine this process runs on. */
 void oci_machine_probe(bool is_rootless, bool has_cgroups, struct oci_machine *ret);
 
+/* The cgroup that holds those of a pod's containers. */
+struct str oci_pod_cgroup(const struct oci_machine *machine, const struct val *pod,
+                          struct arena *arena);
+
 MUST_CHECK int oci_spec_build(const struct oci_input *input, struct arena *arena, struct val *ret,
                               struct err *err);
 

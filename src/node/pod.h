@@ -29,6 +29,7 @@ struct slot_work {
     struct timer kill_timer;
     struct probe *probes[PROBE_TYPE_COUNT];
     struct slot_pull *pull; /* of its image; NULL = none under way */
+    char *rootfs;           /* mounted ahead of its create: "<attempt> <image id>"; NULL = none */
 };
 
 struct pod {
@@ -120,6 +121,9 @@ struct str text_clean(struct arena *arena, struct str bytes);
 
 /* --- pod_create.c, pod_stop.c --- */
 
+/* Begins what the first containers will need, while the sandbox is being made: the runtime's part
+ * and the root file system. */
+void slots_prepare(struct pod *pod);
 void slot_create(struct pod *pod, size_t index);
 /* The rest of it, once the image is there; NULL only where the node has no images (simulation). */
 void slot_create_from(struct pod *pod, size_t index, const struct image *image);

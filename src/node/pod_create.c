@@ -371,6 +371,33 @@ static int find_pid_path(struct slot_op *op, struct str *ret, struct err *err)
     return 0;
 }
 
+static int make_slot_dirs(const struct pod *pod, const struct slot *slot, struct err *err)
+{
+    auto_free char *runs = xasprintf("%s/containers/%s", pod->dir, slot->name);
+    auto_free char *logs = xasprintf("%s/%s", pod->log_dir, slot->name);
+    int rc = dir_make_all(runs, 0750, err);
+    return rc < 0 ? rc : dir_make_all(logs, 0755, err);
+}
+
+static struct str rootfs_mark(const struct slot_op *op, const struct image *image)
+{
+    return arena_fmt(op->arena, "%d " STR_FMT, op->attempt, STR_ARG(image->id));
+}
+
+/* The root file system: the one mounted ahead, unless the name has come to mean another image. */
+static int take_rootfs(const struct slot_op *op, const struct image *image, const char *dir,
+                       struct err *err)
+{
+    struct image_store *images = op->pod->node->config.images;
+    auto_free char *ahead = op->pod->work[op->index]->rootfs;
+    op->pod->work[op->index]->rootfs = NULL;
+    if (ahead && str_eq(str_of(ahead), rootfs_mark(op, image))) {
+        return 0;
+    }
+    int rc = rootfs_unmount(images, dir, err);
+    return rc < 0 ? rc : rootfs_mount(images, image->id, dir, err);
+}
+
 static int build_spec(struct slot_op *op, const struct image *image, struct val *ret,
                       struct str *ret_rootfs, struct err *err)
 {
@@ -401,12 +428,9 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
     }
     struct str dir = run_dir(pod, slot, op->attempt, op->arena);
     struct mount_list *mounts = arena_alloc(op->arena, sizeof *mounts);
-    auto_free char *parent = xasprintf("%s/containers/%s", pod->dir, slot->name);
-    auto_free char *logs = xasprintf("%s/%s", pod->log_dir, slot->name);
-    if ((rc = dir_make_all(parent, 0750, err)) < 0 || (rc = dir_make_all(logs, 0755, err)) < 0 ||
+    if ((rc = make_slot_dirs(pod, slot, err)) < 0 ||
         (rc = collect_mounts(op, dir, &env, mounts, err)) < 0 ||
-        (rc = rootfs_unmount(node->config.images, dir.p, err)) < 0 ||
-        (rc = rootfs_mount(node->config.images, image->id, dir.p, err)) < 0) {
+        (rc = take_rootfs(op, image, dir.p, err)) < 0) {
         return rc;
     }
     *ret_rootfs = arena_fmt(op->arena, STR_FMT "/rootfs", STR_ARG(dir));
@@ -441,6 +465,69 @@ static int build_spec(struct slot_op *op, const struct image *image, struct val 
     return rc;
 }
 
+static struct container_config runtime_config(const struct slot_op *op)
+{
+    const struct pod *pod = op->pod;
+    const struct slot *slot = &pod->facts.slots[op->index];
+    struct str id = run_id(pod, slot, op->attempt, op->arena);
+    return (struct container_config){
+        .id = id,
+        .bundle = run_bundle(pod->node, id, op->arena),
+        .log_path = run_log(pod, slot, op->attempt, op->arena),
+        .has_stdin = val_is_true(val_get(slot->spec, S("stdin"))),
+        .is_stdin_once = val_is_true(val_get(slot->spec, S("stdinOnce"))),
+        .has_tty = val_is_true(val_get(slot->spec, S("tty"))),
+    };
+}
+
+static int next_attempt(const struct slot *slot)
+{
+    return slot->cur.attempt + (slot->cur.state == RUN_EXITED ? 1 : 0);
+}
+
+static void mount_ahead(const struct slot_op *op, const struct image *image)
+{
+    const struct slot *slot = &op->pod->facts.slots[op->index];
+    struct err err = {0};
+    struct str dir = run_dir(op->pod, slot, op->attempt, op->arena);
+    if (take_rootfs(op, image, dir.p, &err) == 0) {
+        op->pod->work[op->index]->rootfs = xstrdup(rootfs_mark(op, image).p);
+    }
+}
+
+/* What fails here fails again in the create, which says why. */
+static void slot_prepare(struct pod *pod, size_t index)
+{
+    struct node *node = pod->node;
+    const struct slot *slot = &pod->facts.slots[index];
+    struct runtime *runtime = node->config.runtime;
+    struct err err = {0};
+    const struct image *image =
+        node->config.images
+            ? image_find(node->config.images, val_text(val_get(slot->spec, S("image"))))
+            : NULL;
+    if (!image || !runtime->ops->prepare || make_slot_dirs(pod, slot, &err) < 0) {
+        return;
+    }
+    struct slot_op *op = op_new(pod, index, next_attempt(slot));
+    struct container_config config = runtime_config(op);
+    runtime->ops->prepare(runtime, &config);
+    mount_ahead(op, image);
+    op_free(op);
+}
+
+void slots_prepare(struct pod *pod)
+{
+    for (size_t i = 0; i < pod->facts.slots_count; i++) {
+        if (pod->facts.slots[i].class != SLOT_EPHEMERAL) {
+            slot_prepare(pod, i);
+        }
+        if (pod->facts.slots[i].class == SLOT_INIT || pod->facts.slots[i].class == SLOT_SIDECAR) {
+            return; /* the others wait for this one */
+        }
+    }
+}
+
 void slot_create(struct pod *pod, size_t index)
 {
     bool has_images = pod->node->config.images != NULL;
@@ -456,7 +543,7 @@ void slot_create_from(struct pod *pod, size_t index, const struct image *image)
     struct node *node = pod->node;
     struct slot *slot = &pod->facts.slots[index];
     bool is_restart = slot->cur.state == RUN_EXITED;
-    struct slot_op *op = op_new(pod, index, slot->cur.attempt + (is_restart ? 1 : 0));
+    struct slot_op *op = op_new(pod, index, next_attempt(slot));
     struct val spec;
     struct str rootfs;
     struct err err = {0};
@@ -474,17 +561,9 @@ void slot_create_from(struct pod *pod, size_t index, const struct image *image)
         slot->backoff = slot->backoff > max ? max : slot->backoff;
         slot->backoff_at = loop_now(node->config.loop);
     }
-    struct str id = run_id(pod, slot, op->attempt, op->arena);
-    struct container_config config = {
-        .id = id,
-        .bundle = run_bundle(node, id, op->arena),
-        .rootfs = rootfs,
-        .oci = &spec,
-        .log_path = run_log(pod, slot, op->attempt, op->arena),
-        .has_stdin = val_is_true(val_get(slot->spec, S("stdin"))),
-        .is_stdin_once = val_is_true(val_get(slot->spec, S("stdinOnce"))),
-        .has_tty = val_is_true(val_get(slot->spec, S("tty"))),
-    };
+    struct container_config config = runtime_config(op);
+    config.rootfs = rootfs;
+    config.oci = &spec;
     node->config.runtime->ops->create(node->config.runtime, &config, created, op);
 }
 

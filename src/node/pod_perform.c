@@ -260,6 +260,7 @@ void pod_free(struct pod *pod)
         free(slot->wait_message);
         free(slot->image_error);
         free(slot->stop_message);
+        free(pod->work[i]->rootfs);
         free(pod->work[i]);
     }
     for (size_t i = 0; i < f->volumes_count; i++) {
@@ -488,15 +489,42 @@ static void delete_object(struct pod *pod)
     }
 }
 
+/* What is left on disk of a pod that is forgotten: an emptyDir may hold anything. */
+struct remains {
+    char *name;
+    char *dirs[2];
+    struct err err;
+};
+
+static void remove_dirs(void *ctx)
+{
+    struct remains *r = ctx;
+    for (size_t i = 0; i < ARRAY_LEN(r->dirs) && r->err.code == 0; i++) {
+        r->err.code = dir_remove_all(AT_FDCWD, r->dirs[i], &r->err);
+    }
+}
+
+static void dirs_removed(void *ctx)
+{
+    struct remains *r = ctx;
+    if (r->err.code < 0) {
+        log_warn("removing the directories of pod %s: %s, ignoring", r->name, r->err.msg);
+    }
+    free(r->name);
+    free(r->dirs[0]);
+    free(r->dirs[1]);
+    free(r);
+}
+
 static void forget(struct pod *pod)
 {
-    struct err err = {0};
     if (node_has_disk(pod->node)) {
-        if (dir_remove_all(AT_FDCWD, pod->dir, &err) < 0 ||
-            dir_remove_all(AT_FDCWD, pod->log_dir, &err) < 0) {
-            log_warn("removing the directories of pod %s/%s: %s, ignoring", pod->ns, pod->name,
-                     err.msg);
-        }
+        struct remains *r = xcalloc(1, sizeof *r);
+        *r = (struct remains){
+            .name = xasprintf("%s/%s", pod->ns, pod->name),
+            .dirs = {xstrdup(pod->dir), xstrdup(pod->log_dir)}
+        };
+        loop_work(pod->node->config.loop, remove_dirs, dirs_removed, r);
     }
     stop_timers(pod);
     pod->is_over = true;

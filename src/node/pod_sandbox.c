@@ -12,6 +12,7 @@
 #include "node/pod.h"
 #include "node/pod_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -31,6 +32,7 @@ struct sandbox_op {
     uint32_t address;
     bool has_network, has_ipc, has_uts;
     char *ipc, *uts, *shm, *hostname;
+    char *cgroup; /* the pod's, NULL = none */
     struct err err;
 };
 
@@ -54,6 +56,9 @@ static struct sandbox_op *op_new(struct pod *pod)
     op->uts = xstrdup(pod_pin(pod, "uts", arena).p);
     op->shm = xasprintf("%s/shm", pod->dir);
     op->hostname = xstrdup(pod_kernel_hostname(v, node->config.cluster_domain, arena).p);
+    op->cgroup = node->machine.has_cgroups && node_has_disk(node)
+                     ? xstrdup(oci_pod_cgroup(&node->machine, v, arena).p)
+                     : NULL;
     arena_free(arena);
     return op;
 }
@@ -64,6 +69,7 @@ static void op_free(struct sandbox_op *op)
     free(op->uts);
     free(op->shm);
     free(op->hostname);
+    free(op->cgroup);
     pod_unref(op->pod);
     free(op);
 }
@@ -242,6 +248,24 @@ void pod_network_up(struct pod *pod)
     }
     pod->facts.sandbox_state = SANDBOX_MAKING;
     node_lane(node, bring_up, is_up, op);
+    slots_prepare(pod);
+}
+
+/* The OCI runtime removes a container's cgroup, but not the pod's above it: in each hierarchy of
+ * version 1, or in the tree of version 2. */
+static void remove_cgroups(const char *cgroup)
+{
+    DIR *dir = opendir("/sys/fs/cgroup");
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+        bool is_whole = str_eq(str_of(e->d_name), S("."));
+        if (is_whole || (e->d_type == DT_DIR && e->d_name[0] != '.')) {
+            auto_free char *path = xasprintf("/sys/fs/cgroup/%s%s", e->d_name, cgroup);
+            (void)rmdir(path);
+        }
+    }
+    if (dir) {
+        (void)closedir(dir);
+    }
 }
 
 static void bring_down(void *ctx)
@@ -254,6 +278,9 @@ static void bring_down(void *ctx)
         (void)unlink(paths[i]);
     }
     (void)umount2(op->shm, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (op->cgroup) {
+        remove_cgroups(op->cgroup);
+    }
     if (op->has_network) {
         int rc = pod_net_remove(node->config.net, op->pod->uid, &op->err);
         rc = rc == 0 ? pod_net_flush_udp(node->config.net, op->address, &op->err) : rc;

@@ -28,6 +28,9 @@ struct stop_op {
     struct pod *pod;
     size_t index;
     int attempt;
+    bool is_discard;
+    char *dir; /* of the root file system that is taken away */
+    struct err err;
 };
 
 static struct stop_op *op_new(struct pod *pod, size_t index, int attempt)
@@ -42,6 +45,7 @@ static struct stop_op *op_new(struct pod *pod, size_t index, int attempt)
 static void op_free(struct stop_op *op)
 {
     pod_unref(op->pod);
+    free(op->dir);
     free(op);
 }
 
@@ -183,23 +187,23 @@ static void wake_twins(struct pod *pod)
     }
 }
 
-static void removed(void *ctx, const struct err *err)
+static void remove_rootfs(void *ctx)
+{
+    struct stop_op *op = ctx;
+    op->err.code = rootfs_unmount(op->pod->node->config.images, op->dir, &op->err);
+}
+
+static void rootfs_removed(void *ctx)
 {
     struct stop_op *op = ctx;
     struct pod *pod = op->pod;
     struct slot *slot = &pod->facts.slots[op->index];
-    if (err) {
-        log_warn("removing container %d of %s/%s %s: %s, ignoring", op->attempt, pod->ns, pod->name,
-                 slot->name, err->msg);
+    if (op->err.code < 0) {
+        log_warn("%s: %s, ignoring", op->dir, op->err.msg);
     }
     if (node_has_disk(pod->node)) {
         struct arena *arena = arena_new(1 << 16);
-        struct err e = {0};
-        struct str dir = run_dir(pod, slot, op->attempt, arena);
-        if (pod->node->config.images && rootfs_unmount(pod->node->config.images, dir.p, &e) < 0) {
-            log_warn("%s: %s, ignoring", dir.p, e.msg);
-        }
-        (void)unlink(arena_fmt(arena, STR_FMT "-termination", STR_ARG(dir)).p);
+        (void)unlink(arena_fmt(arena, "%s-termination", op->dir).p);
         if (op->attempt >= 2) { /* the present log and the one before are kept */
             (void)unlink(run_log(pod, slot, op->attempt - 2, arena).p);
         }
@@ -208,10 +212,33 @@ static void removed(void *ctx, const struct err *err)
         }
         arena_free(arena);
     }
+    if (op->is_discard) {
+        slot->is_pending = false;
+        slot->cur.state = RUN_NONE;
+    }
     pod->facts.removing_count--;
     wake_twins(pod);
     pod_wake(pod);
     op_free(op);
+}
+
+static void removed(void *ctx, const struct err *err)
+{
+    struct stop_op *op = ctx;
+    struct pod *pod = op->pod;
+    struct slot *slot = &pod->facts.slots[op->index];
+    struct arena *arena = arena_new(1 << 16);
+    if (err) {
+        log_warn("removing container %d of %s/%s %s: %s, ignoring", op->attempt, pod->ns, pod->name,
+                 slot->name, err->msg);
+    }
+    op->dir = xstrdup(run_dir(pod, slot, op->attempt, arena).p);
+    if (node_has_disk(pod->node) && pod->node->config.images) {
+        loop_work(pod->node->config.loop, remove_rootfs, rootfs_removed, op);
+    } else {
+        rootfs_removed(op);
+    }
+    arena_free(arena);
 }
 
 void slot_remove_run(struct pod *pod, size_t index, int attempt)
@@ -224,24 +251,16 @@ void slot_remove_run(struct pod *pod, size_t index, int attempt)
     arena_free(arena);
 }
 
-static void discarded(void *ctx, const struct err *err)
-{
-    struct stop_op *op = ctx;
-    struct slot *slot = &op->pod->facts.slots[op->index];
-    slot->is_pending = false;
-    slot->cur.state = RUN_NONE;
-    op->pod->facts.removing_count++; /* removed() takes it back */
-    removed(op, err);
-}
-
 void slot_discard(struct pod *pod, size_t index)
 {
     struct slot *slot = &pod->facts.slots[index];
     struct runtime *runtime = pod->node->config.runtime;
     struct arena *arena = arena_new(1 << 16);
+    struct stop_op *op = op_new(pod, index, slot->cur.attempt);
     slot->is_pending = true;
-    runtime->ops->remove(runtime, run_id(pod, slot, slot->cur.attempt, arena), discarded,
-                         op_new(pod, index, slot->cur.attempt));
+    pod->facts.removing_count++;
+    op->is_discard = true;
+    runtime->ops->remove(runtime, run_id(pod, slot, slot->cur.attempt, arena), removed, op);
     arena_free(arena);
 }
 

@@ -38,7 +38,6 @@ struct container_config {
     bool has_stdin;
     bool is_stdin_once;
     bool has_tty;
-    struct str netns; /* path, or empty = the node's */
 };
 
 typedef void runtime_done_fn(void *ctx, const struct err *err); /* err NULL = done */
@@ -48,6 +47,9 @@ typedef void runtime_done_fn(void *ctx, const struct err *err); /* err NULL = do
 typedef void runtime_exec_fn(void *ctx, int exit_code, struct str output, const struct err *err);
 
 struct runtime_ops {
+    /* A create of this id is to be expected: what takes time and needs neither oci nor rootfs may
+     * begin. Tells nothing, fails silently, lapses by itself when no create comes. NULL is fine. */
+    void (*prepare)(struct runtime *rt, const struct container_config *config);
     /* Makes the container, not started. Error codes: NOT_FOUND and DENIED = the command can't be
      * executed; others as they come. */
     void (*create)(struct runtime *rt, const struct container_config *config, runtime_done_fn *done,

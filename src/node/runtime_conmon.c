@@ -20,7 +20,9 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ struct op *op_new(struct runtime_conmon *rt, struct str id, runtime_done_fn *don
     op->done = done;
     op->ctx = ctx;
     op->sync_fd = -1;
+    op->start_fd = -1;
     list_add_tail(&rt->ops, &op->node);
     return op;
 }
@@ -53,6 +56,9 @@ void op_free(struct op *op)
     io_stop(op->sync_io);
     if (op->sync_fd >= 0) {
         (void)close(op->sync_fd);
+    }
+    if (op->start_fd >= 0) {
+        (void)close(op->start_fd);
     }
     buf_done(&op->sync);
     container_free(op->container);
@@ -89,7 +95,8 @@ bool op_call_oci(struct op *op, const char *const *args, command_done_fn *done)
     for (size_t n = 5; n + 1 < ARRAY_LEN(argv) && *args != NULL; n++) {
         argv[n] = *args++;
     }
-    const struct command_options options = {.argv = argv, .output_max = COMMAND_OUTPUT_MAX};
+    const struct command_options options = {
+        .argv = argv, .envp = oci->envp, .output_max = COMMAND_OUTPUT_MAX};
     op->command = command_start(op->rt->loop, &options, done, op, &op->err);
     return op->command != NULL;
 }
@@ -100,8 +107,8 @@ void op_fail_oci(struct op *op, const char *verb, const struct command_result *r
     if (text.n > 0) {
         (void)err_set(&op->err, ERR_IO, "%s container: " STR_FMT, verb, STR_ARG(text));
     } else {
-        (void)err_set(&op->err, ERR_IO, "%s container: %s ended with %d", verb,
-                      op->rt->command.path, result->code);
+        (void)err_set(&op->err, ERR_IO, "%s container: %s ended with %d", verb, op->rt->name,
+                      result->code);
     }
 }
 
@@ -392,6 +399,7 @@ static void conmon_close(struct runtime *base)
         op_free(container_of(it, struct op, node));
     }
     timer_stop(&rt->rotation);
+    conmon_stop_leading(rt);
     io_stop(rt->inotify_io);
     if (rt->inotify_fd >= 0) {
         (void)close(rt->inotify_fd);
@@ -407,6 +415,9 @@ static void conmon_close(struct runtime *base)
     free(rt->exits);
     free(rt->links);
     free(rt->crun);
+    free(rt->sealed);
+    free(rt->path_var);
+    free(rt->own_group);
     free(rt->conmon);
     free(rt->name);
     free(rt->version);
@@ -414,6 +425,7 @@ static void conmon_close(struct runtime *base)
 }
 
 static const struct runtime_ops conmon_ops = {
+    .prepare = conmon_prepare,
     .create = conmon_create,
     .start = conmon_start,
     .kill = conmon_kill,
@@ -494,6 +506,48 @@ static int open_state(struct runtime_conmon *rt, struct err *err)
     return rt->inotify_io == NULL ? err->code : 0;
 }
 
+/* Against a container that writes over the program that made it (CVE-2019-5736) crun and runc start
+ * themselves again from a copy or a read-only mount, each time: 2 ms. This is that mount, once. */
+static bool seal_program(const char *program, const char *path)
+{
+    struct statvfs fs;
+    (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); /* an earlier brain's */
+    auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || mount(program, path, NULL, MS_BIND, NULL) < 0) {
+        return false;
+    }
+    /* In a user namespace what is locked must be repeated. */
+    unsigned long kept =
+        statvfs(path, &fs) < 0 ? 0 : fs.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC);
+    if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, NULL) < 0) {
+        (void)umount2(path, MNT_DETACH);
+        return false;
+    }
+    return true;
+}
+
+static void set_command(struct runtime_conmon *rt, bool has_cgroups)
+{
+    const char *path = getenv("PATH");
+    rt->path_var = xasprintf("PATH=%s", path == NULL ? "/usr/bin:/bin:/usr/sbin" : path);
+    rt->envp[0] = rt->path_var;
+    rt->sealed = xasprintf("%s/runtime", rt->state_dir);
+    if (seal_program(rt->crun, rt->sealed)) {
+        rt->envp[1] = "_LIBCONTAINER_CLONED_BINARY=1";
+    } else {
+        free(rt->sealed);
+        free(rt->path_var);
+        free(rt->own_group);
+        rt->sealed = xstrdup(rt->crun);
+    }
+    rt->command = (struct oci_command){
+        .path = rt->sealed,
+        .envp = rt->envp,
+        .root = rt->oci,
+        .cgroup_manager = has_cgroups ? "cgroupfs" : "disabled",
+    };
+}
+
 struct runtime *runtime_conmon_open(struct loop *loop, const struct runtime_conmon_config *config,
                                     struct err *err)
 {
@@ -507,11 +561,10 @@ struct runtime *runtime_conmon_open(struct loop *loop, const struct runtime_conm
         conmon_close(&rt->base);
         return NULL;
     }
-    rt->command = (struct oci_command){
-        .path = rt->crun,
-        .root = rt->oci,
-        .cgroup_manager = config->has_cgroups ? "cgroupfs" : "disabled",
-    };
+    set_command(rt, config->has_cgroups);
+    if (config->cgroup != NULL && access("/sys/fs/cgroup/pids/cgroup.procs", W_OK) == 0) {
+        rt->own_group = xasprintf("/sys/fs/cgroup/pids%s/node", config->cgroup);
+    }
     timer_start(loop, &rt->rotation, rotation_interval, rotate_logs, rt);
     return &rt->base;
 }

@@ -16,6 +16,7 @@
 struct runtime_conmon_config {
     const char *state_dir; /* /run/coracle; made when absent */
     bool has_cgroups;      /* false: limits can't be enforced here, containers run without */
+    const char *cgroup;    /* "/coracle-default": where we may make cgroups; NULL = nowhere */
 };
 
 /* Synchronous, asks the OCI runtime for its version (4 ms). ERR_NOT_FOUND names the package that is
@@ -26,7 +27,8 @@ struct runtime *runtime_conmon_open(struct loop *loop, const struct runtime_conm
 /* What a streaming exec needs to call the OCI runtime itself; NULL when rt is another kind of
  * runtime. Borrowed, constant. */
 struct oci_command {
-    const char *path;           /* /usr/bin/crun */
+    const char *path;           /* crun, where nothing can write to it */
+    const char *const *envp;    /* says so to it */
     const char *root;           /* its state directory */
     const char *cgroup_manager; /* "cgroupfs" or "disabled" */
 };

@@ -195,7 +195,7 @@ static int start_runtime(struct exec_session *x, const char *id, const int *fds,
     }
     argv[n++] = id;
     const struct child_options options = {
-        .file = oci->path, .argv = argv, .fds = fds, .fds_count = 3};
+        .file = oci->path, .argv = argv, .envp = oci->envp, .fds = fds, .fds_count = 3};
     x->child = child_start(x->base.owner->loop, &options, on_runtime_end, x, err);
     return x->child == NULL ? err->code : 0;
 }

@@ -292,8 +292,13 @@ static void add_image(struct machine *m, int version)
 
 struct machine *machine_new(struct sim *sim)
 {
-    static const struct runtime_ops ops = {rt_create, rt_start, rt_kill, rt_remove,
-                                           rt_exec,   rt_adopt, rt_close};
+    static const struct runtime_ops ops = {.create = rt_create,
+                                           .start = rt_start,
+                                           .kill = rt_kill,
+                                           .remove = rt_remove,
+                                           .exec = rt_exec,
+                                           .adopt = rt_adopt,
+                                           .close = rt_close};
     struct machine *m = xcalloc(1, sizeof *m);
     m->sim = sim;
     m->runtime = (struct runtime){.ops = &ops, .name = S("sim"), .version = S("1")};

@@ -7,6 +7,7 @@
 #include "data/json.h"
 #include "node/runtime_conmon.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -117,19 +118,20 @@ static struct val spec_of(struct world *w, const char *script)
     return spec;
 }
 
-static void create(struct world *w, const char *id, const struct val *spec)
+static struct container_config config_of(struct world *w, const char *id, const struct val *spec)
 {
-    char bundle[200];
-    char log[200];
     struct err err;
     CHECK_OK(dir_make_all("/run/logs", 0755, &err));
-    (void)snprintf(bundle, sizeof bundle, "/run/coracle/bundles/%s", id);
-    (void)snprintf(log, sizeof log, "/run/logs/%s.log", id);
-    const struct container_config config = {.id = str_of(id),
-                                            .bundle = str_of(bundle),
-                                            .rootfs = S("/run/rootfs"),
-                                            .oci = spec,
-                                            .log_path = str_of(log)};
+    return (struct container_config){.id = str_of(id),
+                                     .bundle = arena_fmt(w->arena, "/run/coracle/bundles/%s", id),
+                                     .rootfs = S("/run/rootfs"),
+                                     .oci = spec,
+                                     .log_path = arena_fmt(w->arena, "/run/logs/%s.log", id)};
+}
+
+static void create(struct world *w, const char *id, const struct val *spec)
+{
+    const struct container_config config = config_of(w, id, spec);
     w->has_exited = false;
     w->rt->ops->create(w->rt, &config, on_done, w);
     settle(w);
@@ -190,6 +192,76 @@ static void run_life(void)
 TEST(a_container_runs_logs_exits_and_leaves_nothing)
 {
     sandbox_run(run_life);
+}
+
+/* The one process of this name in the sandbox; 0 = none. */
+static pid_t process_named(const char *name)
+{
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+    for (struct dirent *e = readdir(proc); e != NULL; e = readdir(proc)) {
+        auto_free char *path = xasprintf("/proc/%s/comm", e->d_name);
+        auto_buf struct buf text;
+        struct err err;
+        buf_init(&text, 64);
+        if (file_read(AT_FDCWD, path, &text, &err) == 0 &&
+            str_eq(str_trim(buf_str(&text)), str_of(name))) {
+            CHECK_INT(0, found);
+            found = (pid_t)strtol(e->d_name, NULL, 10);
+        }
+    }
+    (void)closedir(proc);
+    return found;
+}
+
+static void turn(struct world *w)
+{
+    w->rt->ops->remove(w->rt, S("absent"), on_done, w);
+    settle(w);
+}
+
+/* A process has its name a moment after it has been started. */
+static pid_t wait_for_conmon(struct world *w)
+{
+    pid_t pid;
+    while ((pid = process_named("conmon")) == 0) {
+        turn(w);
+    }
+    return pid;
+}
+
+static void run_prepare(void)
+{
+    struct world w = world_new();
+    world_open(&w);
+    struct val spec = spec_of(&w, "exit 4");
+    const struct container_config config = config_of(&w, "first", &spec);
+    w.rt->ops->prepare(w.rt, &config);
+    w.rt->ops->prepare(w.rt, &config); /* twice is once */
+    pid_t prepared = wait_for_conmon(&w);
+    start(&w, "first", "exit 4");
+    CHECK(kill(prepared, 0) < 0); /* its first process has ended, its second is the monitor */
+    sandbox_wait(w.loop, &w.has_exited);
+    CHECK_INT(4, w.exit_code);
+    remove_container(&w, "first");
+    CHECK_INT(0, process_named("conmon"));
+
+    const struct container_config second = config_of(&w, "second", &spec);
+    w.rt->ops->prepare(w.rt, &second);
+    CHECK_INT(0, kill(wait_for_conmon(&w), SIGKILL));
+    while (process_named("conmon") != 0) {
+        turn(&w);
+    }
+    start(&w, "second", "exit 5");
+    sandbox_wait(w.loop, &w.has_exited);
+    CHECK_INT(5, w.exit_code);
+    remove_container(&w, "second");
+    world_done(&w);
+}
+
+TEST(a_prepared_monitor_makes_the_container_and_a_dead_one_does_no_harm)
+{
+    sandbox_run(run_prepare);
 }
 
 static void run_kill_exec(void)
