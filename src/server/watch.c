@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Watches as chunked JSON lines (spec/api.md 3.3). Events are pulled, never pushed: when the client
-// is slow (STREAM_BACKLOG_MAX) the pulling stops, and a client that stays away longer than the
-// store's window gets its 410 as an ERROR event.
+// Watches as chunked JSON lines, or as WebSocket messages of one event each (spec/api.md 3.3).
+// Events are pulled, never pushed: when the client is slow (STREAM_BACKLOG_MAX) the pulling stops,
+// and a client that stays away longer than the store's window gets its 410 as an ERROR event.
 #include "base/limits.h"
 #include "base/mem.h"
-#include "server/internal.h"
+#include "server/stream_upgrade.h"
+#include "wire/ws.h"
 
 #include <stdlib.h>
 
@@ -13,9 +14,12 @@
 #define WATCH_MIN       (1800 * USEC_PER_SEC)
 #define BATCH_BYTES_MAX ((size_t)64 << 10)
 
+enum { WS_MESSAGE_MAX = 4096 };
+
 struct watching {
     struct job *job;
     struct api_watch *watch;
+    struct ws *ws; /* NULL = chunks */
     struct timer end;
     struct timer bookmark;
     struct render_options render;
@@ -30,9 +34,26 @@ static void watching_end(struct watching *w)
     timer_stop(&w->end);
     timer_stop(&w->bookmark);
     job->server->watches_count--;
+    if (w->ws != NULL) {
+        ws_close(w->ws, WS_NORMAL, S(""));
+        http_raw_write(x, buf_str(ws_out(w->ws)));
+    }
+    bool is_raw = w->ws != NULL;
+    ws_free(w->ws);
     free(w);
-    job_end(job, 200);
-    http_stream_end(x);
+    job_end(job, is_raw ? 101 : 200);
+    (is_raw ? http_raw_close : http_stream_end)(x);
+}
+
+/* What pull_batch made, to the client. */
+static void send_batch(struct watching *w, struct buf *out)
+{
+    if (w->ws == NULL) {
+        http_stream_write(w->job->x, buf_str(out));
+    } else {
+        http_raw_write(w->job->x, buf_str(ws_out(w->ws)));
+        buf_clear(ws_out(w->ws));
+    }
 }
 
 /* One batch of events into out; false = nothing more for now. */
@@ -48,7 +69,11 @@ static bool pull_batch(struct watching *w, struct buf *out)
             w->is_over = true;
         }
         w->render.is_first = w->render.is_first && event.type == API_BOOKMARK;
-        if (out->n >= BATCH_BYTES_MAX) {
+        if (w->ws != NULL) {
+            ws_send(w->ws, /*is_text=*/true, str_trim(buf_str(out)));
+            buf_clear(out);
+        }
+        if (out->n >= BATCH_BYTES_MAX || (w->ws != NULL && ws_out(w->ws)->n >= BATCH_BYTES_MAX)) {
             break;
         }
     }
@@ -65,7 +90,7 @@ static bool pull(struct watching *w)
         auto_buf struct buf out;
         buf_init(&out, JSON_BYTES_MAX);
         has_more = pull_batch(w, &out);
-        http_stream_write(x, buf_str(&out));
+        send_batch(w, &out);
     }
     if (w->is_over) {
         watching_end(w);
@@ -104,6 +129,44 @@ static void on_closed(void *ctx)
     watching_end(ctx);
 }
 
+static void on_message(void *ctx, bool is_text, struct str bytes)
+{
+    (void)ctx; /* a watcher has nothing to say */
+    (void)is_text;
+    (void)bytes;
+}
+
+static void on_goodbye(void *ctx, int code)
+{
+    struct watching *w = ctx;
+    (void)code;
+    w->is_over = true;
+}
+
+static void on_bytes(void *ctx, struct str bytes)
+{
+    struct watching *w = ctx;
+    ws_feed(w->ws, bytes);
+    (void)pull(w);
+}
+
+/* The answer's head. A subprotocol that is offered is accepted, whatever it is called: browsers
+ * insist on one. */
+static void begin(struct watching *w)
+{
+    static const struct ws_events events = {.message = on_message, .closed = on_goodbye};
+    struct job *job = w->job;
+    size_t count = 0;
+    if (upgrade_of(job) == UPGRADE_WEBSOCKET) {
+        struct str offers = http_header(job->http, S("Sec-WebSocket-Protocol"));
+        w->ws = ws_new(&events, w, WS_MESSAGE_MAX, JSON_BYTES_MAX);
+        upgrade_ws(job, str_trim(str_cut(&offers, ',')), on_bytes, w);
+        return;
+    }
+    struct http_header *headers = reply_headers(job, S("application/json"), &count);
+    http_stream_begin(job->x, 200, headers, count);
+}
+
 static void abandon(struct job *job)
 {
     watching_end(job->req.ctx);
@@ -140,10 +203,8 @@ void serve_watch(struct job *job)
     }
     job->server->watches_count++;
     job->abandon = abandon;
-    size_t count = 0;
-    struct http_header *headers = reply_headers(job, S("application/json"), &count);
     http_on_closed(job->x, on_closed, w);
     http_on_drained(job->x, on_wake, w);
-    http_stream_begin(job->x, 200, headers, count);
+    begin(w);
     (void)pull(w);
 }

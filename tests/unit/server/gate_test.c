@@ -449,6 +449,25 @@ TEST(gate_streams_watches)
     " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"      \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: "
 
+TEST(gate_streams_watches_over_websocket)
+{
+    /* The client says goodbye after the first event; another is ended by its time. */
+    static const struct step steps[] = {
+        MAKE_NS,
+        {ADMIN,
+          "GET /api/v1/namespaces?watch=1&fieldSelector=metadata.name=d" WS_HEAD
+         "any\r\n\r\n\x01\x88\x82\x02\x02\x02\x02\x03\xe8",     {"101 Switching", "Sec-WebSocket-Protocol: any", "\x81\x7e",
+          "{\"type\":\"ADDED\",\"object\":", "}}\x88\x02\x03\xe8"}},
+        {ADMIN,
+          "GET "
+          "/api/v1/"
+          "namespaces?watch=1&timeoutSeconds=1&resourceVersion=1&fieldSelector=metadata.name=x "
+          "HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", {"101 Switching", "\r\n\r\n\x88\x02\x03\xe8"}                },
+    };
+    run(steps, ARRAY_LEN(steps));
+}
+
 TEST(gate_carries_sessions)
 {
     static const struct step steps[] = {
