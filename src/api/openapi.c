@@ -3,6 +3,7 @@
 // See openapi.h.
 #include "api/openapi.h"
 
+#include "api/descriptions.h"
 #include "api/schema_tables.h"
 #include "base/mem.h"
 #include "data/json.h"
@@ -10,6 +11,13 @@
 static void set(struct arena *arena, struct val *map, struct str key, struct str text)
 {
     (void)val_set(arena, map, key, val_str(text));
+}
+
+static void set_description(struct arena *arena, struct val *schema, struct str text)
+{
+    if (text.n > 0) {
+        set(arena, schema, S("description"), text);
+    }
 }
 
 static void push_text(struct arena *arena, struct val *list, struct str text)
@@ -46,16 +54,50 @@ struct val openapi_gvks(struct arena *arena, const struct schema_type *type)
     return list;
 }
 
-/* {"oneOf":[{"type":"integer"},{"type":"string"}]}: what v3 says of values of two types. */
-static void set_one_of(struct arena *arena, struct val *schema, struct str other)
+/* Types that are one value in JSON. kubectl explain calls a field by the name that it refers to. */
+static const struct plain_type {
+    enum schema_base base;
+    const char *definition;
+    const char *format;
+    const char *types[2];
+} plain_types[] = {
+    {SCHEMA_TIME,          "io.k8s.apimachinery.pkg.apis.meta.v1.Time",      "date-time",     {"string"}          },
+    {SCHEMA_MICRO_TIME,    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", "date-time",     {"string"}          },
+    {SCHEMA_QUANTITY,      "io.k8s.apimachinery.pkg.api.resource.Quantity",  "",              {"number", "string"}},
+    {SCHEMA_INT_OR_STRING,
+     "io.k8s.apimachinery.pkg.util.intstr.IntOrString",                      "int-or-string",
+     {"integer", "string"}                                                                                        },
+};
+
+static const struct plain_type *plain_of(enum schema_base base)
 {
-    struct val *list = val_need_list(arena, schema, S("oneOf"));
-    const struct str types[] = {other, S("string")};
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        struct val one = val_map();
-        set(arena, &one, S("type"), types[i]);
-        (void)val_push(arena, list, one);
+    for (size_t i = 0; i < ARRAY_LEN(plain_types); i++) {
+        if (plain_types[i].base == base) {
+            return &plain_types[i];
+        }
     }
+    return NULL;
+}
+
+struct str openapi_plain_schema(struct arena *arena, size_t i, struct val *ret)
+{
+    if (i >= ARRAY_LEN(plain_types)) {
+        return S("");
+    }
+    const struct plain_type *plain = &plain_types[i];
+    *ret = val_map();
+    if (plain->types[1] == NULL) {
+        set(arena, ret, S("type"), str_of(plain->types[0]));
+    }
+    for (size_t k = 0; plain->types[1] != NULL && k < ARRAY_LEN(plain->types); k++) {
+        struct val one = val_map();
+        set(arena, &one, S("type"), str_of(plain->types[k]));
+        (void)val_push(arena, val_need_list(arena, ret, S("oneOf")), one);
+    }
+    if (plain->format[0] != '\0') {
+        set(arena, ret, S("format"), str_of(plain->format));
+    }
+    return str_of(plain->definition);
 }
 
 /* Upstream's documents name the values of an enum in order. */
@@ -100,13 +142,13 @@ static struct val base_schema(struct arena *arena, const struct schema_field *f,
             arena_fmt(arena, "%s" STR_FMT, where, STR_ARG(f->ref->definition)));
         return schema;
     }
-    if (version == OPENAPI_V3 && f->base == SCHEMA_INT_OR_STRING) {
-        set_one_of(arena, &schema, S("integer"));
-    } else if (version == OPENAPI_V3 && f->base == SCHEMA_QUANTITY) {
-        set_one_of(arena, &schema, S("number"));
-    } else {
-        set(arena, &schema, S("type"), str_of(rows[f->base][0]));
+    const struct plain_type *plain = plain_of(f->base);
+    if (version == OPENAPI_V3 && plain != NULL) {
+        set(arena, &schema, S("$ref"),
+            arena_fmt(arena, "#/components/schemas/%s", plain->definition));
+        return schema;
     }
+    set(arena, &schema, S("type"), str_of(rows[f->base][0]));
     if (rows[f->base][1][0] != '\0') {
         set(arena, &schema, S("format"), str_of(rows[f->base][1]));
     }
@@ -163,8 +205,8 @@ static void set_default(struct arena *arena, struct val *schema, const struct sc
     }
 }
 
-static struct val field_schema(struct arena *arena, const struct schema_field *f,
-                               enum openapi_version version)
+static struct val field_schema(struct arena *arena, const struct schema_type *type,
+                               const struct schema_field *f, enum openapi_version version)
 {
     struct val base = base_schema(arena, f, version);
     struct val schema = val_map();
@@ -177,8 +219,9 @@ static struct val field_schema(struct arena *arena, const struct schema_field *f
     } else {
         schema = base;
     }
-    bool is_ref = f->shape == SCHEMA_ONE && f->base == SCHEMA_REF;
+    bool is_ref = val_get(&schema, S("$ref")) != NULL;
     set_extensions(arena, &schema, f);
+    set_description(arena, &schema, description_of_field(arena, type->name, f->name));
     if (version == OPENAPI_V3) {
         set_default(arena, &schema, f);
         if (is_ref && val_count(&schema) > 1) {
@@ -200,12 +243,13 @@ struct val openapi_schema(struct arena *arena, const struct schema_type *type,
     struct val required = val_list();
     struct val properties = val_map();
     set(arena, &schema, S("type"), S("object"));
+    set_description(arena, &schema, description_of_type(type->name));
     for (size_t i = 0; i < type->fields_count; i++) {
         const struct schema_field *f = &type->fields[i];
         if ((f->flags & SCHEMA_PB_INLINE) != 0) {
             continue;
         }
-        (void)val_set(arena, &properties, f->name, field_schema(arena, f, version));
+        (void)val_set(arena, &properties, f->name, field_schema(arena, type, f, version));
         if ((f->flags & SCHEMA_REQUIRED) != 0) {
             push_text(arena, &required, f->name);
         }

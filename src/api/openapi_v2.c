@@ -82,6 +82,8 @@ static void put_schema_member(struct buf *out, const struct member *m, int depth
         put_bytes(out, 1, val_text(&m->val));
     } else if (str_eq(m->key, S("format"))) {
         put_bytes(out, 2, val_text(&m->val));
+    } else if (str_eq(m->key, S("description"))) {
+        put_bytes(out, 4, val_text(&m->val));
     } else if (str_eq(m->key, S("required"))) {
         for (size_t i = 0; i < val_count(&m->val); i++) {
             put_bytes(out, 19, val_text(val_at(&m->val, i)));

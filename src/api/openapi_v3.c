@@ -114,6 +114,10 @@ static void put_schemas(struct buf *out, struct arena *arena, const struct docum
     reach(types, schema_find(S("meta.v1.DeleteOptions")), seen);
     reach(types, schema_find(S("meta.v1.Status")), seen);
     bool is_first = true;
+    struct val plain;
+    for (size_t i = 0; openapi_plain_schema(arena, i, &plain).n > 0; i++) {
+        put_named(out, openapi_plain_schema(arena, i, &plain), &plain, &is_first);
+    }
     for (size_t i = 0; i < types_count; i++) {
         if (seen[i] != 0 && types[i].definition.n > 0) {
             struct val schema = openapi_schema(arena, &types[i], OPENAPI_V3);

@@ -79,18 +79,26 @@ TEST(openapi_v3_tells_what_kubectl_looks_for)
     EXPECT_STR("[{\"group\":\"apps\",\"kind\":\"StatefulSet\",\"version\":\"v1\"}]",
                json_of(arena, val_get(set, S("x-kubernetes-group-version-kind"))));
     const struct val *pod = val_get(schemas, S("io.k8s.api.core.v1.PodSpec"));
-    EXPECT_STR("{\"items\":{\"$ref\":\"#/components/schemas/io.k8s.api.core.v1.Volume\"},\"type\":"
-               "\"array\",\"x-kubernetes-list-map-keys\":[\"name\"],\"x-kubernetes-list-type\":"
-               "\"map\",\"x-kubernetes-patch-merge-key\":\"name\",\"x-kubernetes-patch-strategy\":"
-               "\"merge,retainKeys\"}",
-               json_of(arena, val_path(pod, "properties.volumes")));
+    EXPECT_STR(
+        "{\"description\":\"Volumes that the containers may "
+        "mount.\",\"items\":{\"$ref\":\"#/components/schemas/io.k8s.api.core.v1.Volume\"},\"type\":"
+        "\"array\",\"x-kubernetes-list-map-keys\":[\"name\"],\"x-kubernetes-list-type\":"
+        "\"map\",\"x-kubernetes-patch-merge-key\":\"name\",\"x-kubernetes-patch-strategy\":"
+        "\"merge,retainKeys\"}",
+        json_of(arena, val_path(pod, "properties.volumes")));
     const struct val *port = val_get(schemas, S("io.k8s.api.core.v1.ContainerPort"));
-    EXPECT_STR("{\"default\":\"TCP\",\"enum\":[\"SCTP\",\"TCP\",\"UDP\"],\"type\":\"string\"}",
+    EXPECT_STR("{\"default\":\"TCP\",\"description\":\"TCP (default), UDP or "
+               "SCTP.\",\"enum\":[\"SCTP\",\"TCP\",\"UDP\"],\"type\":\"string\"}",
                json_of(arena, val_path(port, "properties.protocol")));
     const struct val *get = val_get(schemas, S("io.k8s.api.core.v1.HTTPGetAction"));
-    EXPECT_STR("{\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":"
-               "\"string\"}]}",
+    EXPECT_STR("{\"allOf\":[{\"$ref\":\"#/components/schemas/"
+               "io.k8s.apimachinery.pkg.util.intstr.IntOrString\"}],\"description\":\"The port's "
+               "number or name.\"}",
                json_of(arena, val_path(get, "properties.port")));
+    EXPECT_STR(
+        "{\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":"
+        "\"string\"}]}",
+        json_of(arena, val_get(schemas, S("io.k8s.apimachinery.pkg.util.intstr.IntOrString"))));
     arena_free(arena);
 }
 
