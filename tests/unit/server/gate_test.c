@@ -460,9 +460,9 @@ TEST(gate_streams_watches_over_websocket)
           "{\"type\":\"ADDED\",\"object\":", "}}\x88\x02\x03\xe8"}},
         {ADMIN,
           "GET "
-          "/api/v1/"
-          "namespaces?watch=1&timeoutSeconds=1&resourceVersion=1&fieldSelector=metadata.name=x "
-          "HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+         "/api/v1/"
+         "namespaces?watch=1&timeoutSeconds=1&resourceVersion=1&fieldSelector=metadata.name=x "
+         "HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", {"101 Switching", "\r\n\r\n\x88\x02\x03\xe8"}                },
     };
     run(steps, ARRAY_LEN(steps));
