@@ -34,6 +34,16 @@ static int open_below(const char *root, const char *path, struct err *err)
     return fd >= 0 ? fd : err_errno(err, "open subPath %s", path);
 }
 
+/* A component "..": refused as text, though the kernel would keep it beneath the root. */
+static bool has_backstep(struct str path)
+{
+    bool found = false;
+    while (path.p != NULL && !found) {
+        found = str_eq(str_cut(&path, '/'), S(".."));
+    }
+    return found;
+}
+
 static int make_target(const char *target, bool is_dir, struct err *err)
 {
     auto_free char *parent = xstrdup(target);
@@ -59,7 +69,7 @@ int volume_subpath(const struct pod *pod, struct str volume, struct str sub_path
 {
     const char *root = volume_path(pod, volume);
     auto_free char *path = xstrndup(sub_path.p, sub_path.n);
-    if (!root || sub_path.p[0] == '/' || str_search(sub_path, S("..")) >= 0) {
+    if (!root || sub_path.p[0] == '/' || has_backstep(sub_path)) {
         return err_set(err, ERR_INVALID,
                        "failed to prepare subPath for volumeMount \"" STR_FMT
                        "\" of container \"%s\"",

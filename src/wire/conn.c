@@ -515,6 +515,12 @@ void conn_finish(struct conn *conn)
     pump_out(conn);
 }
 
+void conn_break(struct conn *conn)
+{
+    (void)err_set(&conn->err, ERR_TIMEOUT, "the other side doesn't read");
+    broke(conn);
+}
+
 bool conn_is_open(const struct conn *conn)
 {
     return conn->state == OPEN;

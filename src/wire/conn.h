@@ -38,6 +38,8 @@ void conn_pause(struct conn *conn, bool is_paused); /* stops reading */
 /* Sends what is queued, says goodbye, waits for the peer's end (CONN_LINGER) and reports closed;
  * bytes comes no more. */
 void conn_finish(struct conn *conn);
+/* Ends it as if the other side had: what waits is dropped, closed comes later in this turn. */
+void conn_break(struct conn *conn);
 bool conn_is_open(const struct conn *conn); /* TCP and TLS handshakes are over */
 /* The verified client certificate, or NULL. Caller frees with X509_free. */
 X509 *conn_peer_cert(const struct conn *conn);

@@ -161,7 +161,10 @@ void http_stream_write(struct http_exchange *x, struct str bytes)
         conn_add(conn, S("\r\n"));
     }
     conn_flush(conn);
-    x->was_over = x->was_over || conn_backlog(conn) > STREAM_BACKLOG_MAX;
+    if (conn_backlog(conn) > STREAM_BACKLOG_MAX) {
+        x->was_over = true;
+        served_is_behind(x->served);
+    }
 }
 
 void http_stream_end(struct http_exchange *x)

@@ -6,7 +6,8 @@
 //
 // Clock of a connection: HEAD_TIMEOUT from its first byte (or from accept) to the end of the
 // headers, BODY_TIMEOUT to the end of the body, none while a request is answered, idle_timeout in
-// between; a reply that doesn't move for idle_timeout ends it, too.
+// between; a reply that doesn't move for idle_timeout ends it, too, and so does a stream (a watch,
+// a log) with more than STREAM_BACKLOG_MAX waiting.
 #include "base/enc.h"
 #include "base/fd.h"
 #include "base/limits.h"
@@ -88,6 +89,9 @@ static void on_timeout(void *ctx)
 {
     struct served *served = ctx;
     size_t backlog = conn_backlog(served->conn);
+    if (served->x != NULL && backlog <= STREAM_BACKLOG_MAX) {
+        return; /* a stream's client that caught up */
+    }
     if (backlog > 0 && backlog != served->backlog_seen) {
         served->backlog_seen = backlog; /* slow, but it moves */
         timer_start(served->server->c.loop, &served->timer, served->server->c.idle_timeout,
@@ -95,13 +99,24 @@ static void on_timeout(void *ctx)
         return;
     }
     served->is_ending = true;
-    conn_finish(served->conn);
+    if (served->x != NULL) {
+        conn_break(served->conn);
+    } else {
+        conn_finish(served->conn);
+    }
 }
 
 static void set_timer(struct served *served, usec delay)
 {
     served->backlog_seen = conn_backlog(served->conn);
     timer_start(served->server->c.loop, &served->timer, delay, on_timeout, served);
+}
+
+void served_is_behind(struct served *served)
+{
+    if (!timer_is_running(&served->timer)) {
+        set_timer(served, served->server->c.idle_timeout);
+    }
 }
 
 static void parser_drop(struct served *served)

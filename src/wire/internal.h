@@ -41,6 +41,8 @@ struct conn *served_conn(struct served *served);
 usec served_wall(const struct served *served);
 /* The exchange is over: next request, or the end of the connection. */
 void served_over(struct served *served, bool is_keep_alive);
+/* The client of a stream doesn't keep up: from now on it has idle_timeout for each move. */
+void served_is_behind(struct served *served);
 /* The connection changes hands: what was read too far goes to the exchange's bytes. */
 void served_raw(struct served *served);
 void exchange_free(struct http_exchange *x);

@@ -22,6 +22,7 @@ struct fixture {
     struct buf got;
     size_t closed_count;
     struct http_exchange *held;
+    int client;
     struct timer later;
 };
 
@@ -76,6 +77,13 @@ static void on_request(void *ctx, struct http_request *request)
     } else if (str_eq(request->path, S("/hang"))) {
         http_on_closed(x, note_closed, f);
         http_stream_begin(x, 200, NULL, 0);
+    } else if (str_eq(request->path, S("/flood"))) {
+        http_on_closed(x, note_closed, f);
+        http_stream_begin(x, 200, NULL, 0);
+        while (http_backlog(x) <= STREAM_BACKLOG_MAX) {
+            http_stream_write(
+                x, S("0123456789012345678901234567890123456789012345678901234567890123"));
+        }
     } else if (str_eq(request->path, S("/later"))) {
         timer_start(f->loop, &f->later, 1000, reply_later, f);
     } else if (str_eq(request->path, S("/upgrade"))) {
@@ -196,6 +204,35 @@ TEST(http_server_tells_when_the_client_goes)
     buf_init(&got, 1 << 20);
     run(S("GET /hang HTTP/1.1\r\n\r\n\x01"), &got, &closed);
     EXPECT_INT(1, closed);
+}
+
+/* A client that asks for a flood and reads nothing of it. */
+static void ask_for_a_flood(struct fixture *f)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(f->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    static const char ask[] = "GET /flood HTTP/1.1\r\n\r\n";
+    f->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(f->client, (struct sockaddr *)&at, sizeof at) == 0) {
+        (void)send(f->client, ask, sizeof ask - 1, MSG_NOSIGNAL);
+    }
+}
+
+TEST(http_server_sheds_a_stream_that_nobody_reads)
+{
+    struct err err = {0};
+    struct fixture f = {.loop = loop_new()};
+    struct http_server_config config = {
+        .loop = f.loop, .request = on_request, .ctx = &f, .idle_timeout = 1000};
+    f.server = http_server_new(&config);
+    EXPECT_OK(http_server_listen(f.server, listen_any(&f.port), &err));
+    ask_for_a_flood(&f);
+    loop_run(f.loop); /* until note_closed */
+    EXPECT_INT(1, f.closed_count);
+    (void)close(f.client);
+    http_server_free(f.server);
+    loop_free(f.loop);
 }
 
 /* http_call against the same server. */
