@@ -52,6 +52,7 @@ enum {
     POD_PREFIX = 16,
     SERVICE_PREFIX = 12,
     API_PORT_INSIDE = 6443,
+    DNS_PORT = 53,
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
     NOTES_MAX = 4,
@@ -65,6 +66,7 @@ static const usec rest_quiet = 20 * USEC_PER_MS;
 static const usec rest_work = 200 * USEC_PER_MS;
 
 #define SHUTDOWN_LIMIT (35 * USEC_PER_SEC)
+#define SWEEP_DELAY    (5 * USEC_PER_SEC) /* all that asks for ports has done so long before */
 
 struct brain {
     /* arguments */
@@ -93,6 +95,7 @@ struct brain {
     struct dns_server *dns;
     struct control_gate *gate;
     struct io *signals;
+    struct timer sweep;
     int signal_fd;
     bool is_ready;
     bool is_stopping; /* SIGTERM came, ready or not */
@@ -280,7 +283,19 @@ static int listen_outside(void *ctx, const char *protocol, const char *address, 
                           struct err *err)
 {
     const struct brain *b = ctx;
-    return hull_listen(b->keeper_fd, protocol, address, port, err);
+    return hull_listen(b->keeper_fd, HULL_NET_HOST, protocol, address, port, err);
+}
+
+static void unlisten_outside(void *ctx, const char *protocol, const char *address, uint16_t port)
+{
+    const struct brain *b = ctx;
+    hull_unlisten(b->keeper_fd, HULL_NET_HOST, protocol, address, port);
+}
+
+static void sweep_sockets(void *ctx)
+{
+    const struct brain *b = ctx;
+    hull_sweep(b->keeper_fd);
 }
 
 static void start_controllers(struct brain *b)
@@ -302,8 +317,10 @@ static void start_controllers(struct brain *b)
                                      .client = b->client,
                                      .recorder = b->recorder,
                                      .listen = listen_outside,
+                                     .unlisten = unlisten_outside,
                                      .ctx = b};
     b->publish = publish_new(&publish);
+    timer_start(b->loop, &b->sweep, SWEEP_DELAY, sweep_sockets, b);
     report(b, "control\t%zu controllers, scheduler, service proxy, published ports", count);
 }
 
@@ -362,19 +379,18 @@ static bool is_ready(void *ctx)
     return ((struct brain *)ctx)->is_ready;
 }
 
-/* The pods' way to the API: the host's 127.0.0.1 is not reachable from here. */
-static int listen_inside(struct brain *b, struct err *err)
+/* A socket of the cluster's network that outlives this process. */
+static int listen_inside(const struct brain *b, const char *protocol, const char *address,
+                         uint16_t port, struct err *err)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET,
-                              .sin_port = htons(API_PORT_INSIDE),
-                              .sin_addr.s_addr = htonl(pod_net_node_address(b->net))};
-    auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 || listen(fd, SOMAXCONN) < 0) {
-        return err_errno(err, "listen on %s:%d", b->node_address, API_PORT_INSIDE);
-    }
-    return server_listen(b->server, take_fd(&fd), err);
+    return hull_listen(b->keeper_fd, HULL_NET_CLUSTER, protocol, address, port, err);
+}
+
+/* The pods' way to the API: the host's 127.0.0.1 is not reachable from here. */
+static int listen_for_pods(struct brain *b, struct err *err)
+{
+    int fd = listen_inside(b, "tcp", b->node_address, API_PORT_INSIDE, err);
+    return fd < 0 ? err->code : server_listen(b->server, fd, err);
 }
 
 static int open_server(struct brain *b, struct arena *arena, struct err *err)
@@ -399,7 +415,7 @@ static int open_server(struct brain *b, struct arena *arena, struct err *err)
                                    .ctx = b};
     b->server = b->tls == NULL ? NULL : server_new(&config, err);
     if (b->server == NULL || server_listen(b->server, b->api_fd, err) < 0 ||
-        listen_inside(b, err) < 0) {
+        listen_for_pods(b, err) < 0) {
         return err_wrap(err, "api");
     }
     b->renewal = cert_renewal_new(b->loop, data_path(b, arena, "pki").p, b->tls);
@@ -450,7 +466,9 @@ static int open_dns(struct brain *b, struct err *err)
     if (ip4_parse(S(DNS_IP), &config.address) < 0) {
         return err_set(err, ERR_INTERNAL, "dns: address");
     }
-    b->dns = dns_server_new(&config, err);
+    config.udp_fd = listen_inside(b, "udp", DNS_IP, DNS_PORT, err);
+    config.tcp_fd = config.udp_fd < 0 ? -1 : listen_inside(b, "tcp", DNS_IP, DNS_PORT, err);
+    b->dns = config.tcp_fd < 0 ? NULL : dns_server_new(&config, err);
     if (b->dns == NULL) {
         return err_wrap(err, "dns");
     }

@@ -21,6 +21,9 @@
 
 struct port {
     struct forward *forward;
+    const char *protocol;
+    char address[IP4_TEXT_MAX];
+    uint16_t number;
     uint32_t target;
     uint16_t target_port;
     bool is_wanted;
@@ -153,8 +156,12 @@ static struct port *open_port(struct publish *p, struct arena *arena,
         return NULL;
     }
     struct port *port = xcalloc(1, sizeof *port);
-    *port = (struct port){
-        .forward = forward, .target = claim->target, .target_port = claim->target_port};
+    *port = (struct port){.forward = forward,
+                          .protocol = protocol_text(claim),
+                          .number = claim->port,
+                          .target = claim->target,
+                          .target_port = claim->target_port};
+    ip4_format(claim->address, port->address);
     (void)map_put(&p->ports, key, port);
     log_debug("port " STR_FMT " is open", STR_ARG(key));
     return port;
@@ -205,6 +212,7 @@ static void drop_unwanted(struct publish *p)
         struct port *port = p->ports.entries[i].value;
         if (!port->is_wanted) {
             log_debug("port " STR_FMT " is closed", STR_ARG(p->ports.entries[i].key));
+            p->config.unlisten(p->config.ctx, port->protocol, port->address, port->number);
             port_free(map_remove(&p->ports, p->ports.entries[i].key));
         } else {
             port->is_wanted = false;

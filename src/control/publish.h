@@ -21,6 +21,9 @@
  * taken). protocol is "tcp" or "udp". */
 typedef int publish_listen_fn(void *ctx, const char *protocol, const char *address, uint16_t port,
                               struct err *err);
+/* The port may be closed, and told so to whoever keeps the socket for the next process. */
+typedef void publish_unlisten_fn(void *ctx, const char *protocol, const char *address,
+                                 uint16_t port);
 
 struct publish;
 struct publish_config {
@@ -28,7 +31,8 @@ struct publish_config {
     struct client *client;
     struct recorder *recorder;
     publish_listen_fn *listen;
-    void *ctx; /* of listen */
+    publish_unlisten_fn *unlisten;
+    void *ctx; /* of both */
 };
 /* For the process' life: watches of a client are for good. */
 struct publish *publish_new(const struct publish_config *config);

@@ -37,10 +37,18 @@ struct hull_config {
 /* Forks the keeper (a session of its own). The caller's copies of the descriptors stay open. */
 MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *err);
 
-/* Brain side: asks the keeper to listen on the host. protocol "tcp" or "udp", address as text.
- * Blocking, 0.1 ms. -1 with err (ERR_EXISTS: the port is taken). */
-int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
-                struct err *err);
+/* Brain side: a listening (tcp) or bound (udp) socket, on the host or in the cluster's own network;
+ * address as text. The keeper keeps it too, so that clients wait in the kernel's queue while a
+ * brain is started again, and the next brain is given the same one. Blocking, 0.1 ms. -1 with err
+ * (ERR_EXISTS: the port is taken). */
+enum hull_net { HULL_NET_HOST, HULL_NET_CLUSTER };
+int hull_listen(int keeper_fd, enum hull_net net, const char *protocol, const char *address,
+                uint16_t port, struct err *err);
+/* Brain side: the keeper's copy goes; the port is closed when the brain has closed its own. */
+void hull_unlisten(int keeper_fd, enum hull_net net, const char *protocol, const char *address,
+                   uint16_t port);
+/* Brain side: what earlier brains listened on and this one has not asked for goes. */
+void hull_sweep(int keeper_fd);
 
 /* Brain side: has the keeper run "coracle image-worker" on the host's network, so that registries
  * are reached as from the host, with fd (not owned) as its standard input and output; for ordinary

@@ -5,10 +5,14 @@
 #define CORACLE_HULL_INTERNAL_H
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "hull/hull.h"
 
 /* The keeper's life; never returns. */
 _Noreturn void keeper_run(const struct hull_config *config);
+/* Takes one request of the brain from the line and answers it. sockets: what is kept for it, {0} at
+ * first, for good. False when the line is cut. */
+bool keeper_serve(int line, pid_t init, struct map *sockets);
 /* Runs as pid 1 after the id maps are written; never returns. keeper_fd: the brain's end of the
  * socket. */
 _Noreturn void init_run(const struct hull_config *config, int keeper_fd);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The keeper: forked by `coracle up`, lives as long as the cluster. It does three things: it waits
-// for init to end, passes SIGTERM on to it, and opens listening sockets in the host's network for
-// the brain.
+// The keeper: forked by `coracle up`, lives as long as the cluster. It waits for init to end,
+// passes SIGTERM on to it, keeps the egress helper running, and serves the brain's requests
+// (requests.c).
 #include "hull/internal.h"
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,65 +26,6 @@
 #include <linux/sched.h>
 
 #define LOG_ROOM "keeper"
-
-enum { REQUEST_BYTES_MAX = 128 };
-
-/* The request that brings a descriptor. */
-#define RUN_WORKER "image-worker"
-
-/* "tcp 127.0.0.1 30080": a socket that listens there, or -1 with errno. */
-static int open_port(const char *request)
-{
-    char protocol[8];
-    char address[INET_ADDRSTRLEN];
-    char digits[6];
-    uint64_t port;
-    struct sockaddr_in sin = {.sin_family = AF_INET};
-    if (sscanf(request, "%7s %15s %5s", protocol, address, digits) != 3 ||
-        str_to_u64(str_of(digits), &port) < 0 || port > UINT16_MAX ||
-        inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
-        errno = EINVAL;
-        return -1;
-    }
-    bool is_tcp = strcmp(protocol, "tcp") == 0;
-    sin.sin_port = htons((uint16_t)port);
-    int fd = socket(AF_INET, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    if (fd >= 0 && is_tcp) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    }
-    if (fd >= 0 && (bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 ||
-                    (is_tcp && listen(fd, SOMAXCONN) < 0))) {
-        int saved = errno;
-        (void)close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
-}
-
-/* One request, one answer: "0 <request>" with the descriptor, or the errno in place of 0. False
- * when the line is cut. */
-static bool serve(int socket_fd, pid_t init)
-{
-    char request[REQUEST_BYTES_MAX];
-    auto_close int given = -1;
-    ssize_t n = fd_recv(socket_fd, request, sizeof request - 1, &given);
-    if (n <= 0) {
-        return n < 0 && errno == EAGAIN;
-    }
-    request[n] = '\0';
-    bool is_worker = str_starts(str_of(request), S(RUN_WORKER));
-    auto_close int fd = is_worker ? -1 : open_port(request);
-    bool is_done = is_worker ? image_worker_start(init, given) == 0 : fd >= 0;
-    char answer[REQUEST_BYTES_MAX + 16];
-    int len = snprintf(answer, sizeof answer, "%d %s", is_done ? 0 : errno, request);
-    struct err err;
-    if (fd_send(socket_fd, (struct str){answer, (size_t)len}, fd, &err) < 0) {
-        log_warn("answer to '%s': %s", request, err.msg);
-    }
-    return true;
-}
 
 /* Clones init into the new namespaces. Returns its pid; in init, never returns. */
 static pid_t clone_init(const struct hull_config *config, int brain_end, int keeper_end,
@@ -129,7 +69,7 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
     if (pid > 0) {
         egress_start(egress, pid); /* before init goes on, so that the brain finds the interface */
     }
-    (void)!write(go[1], is_single ? "1" : "n", 1);
+    (void)!write(go[1], "", 1); /* a keeper that dies before this takes init with it */
     (void)close(go[1]);
     return pid;
 }
@@ -188,6 +128,7 @@ void keeper_run(const struct hull_config *config)
     (void)close(config->api_fd);
     (void)close(config->control_fd);
     (void)close(config->progress_fd);
+    struct map sockets = {0};
     struct pollfd fds[2] = {
         {.fd = signal_fd, .events = POLLIN},
         {.fd = pair[0],   .events = POLLIN}
@@ -199,7 +140,7 @@ void keeper_run(const struct hull_config *config)
         if ((fds[0].revents & POLLIN) && on_signal(signal_fd, init, &egress)) {
             break;
         }
-        if (fds[1].revents != 0 && !serve(pair[0], init)) {
+        if (fds[1].revents != 0 && !keeper_serve(pair[0], init, &sockets)) {
             fds[1].fd = -1; /* init holds the other end as long as it lives */
         }
     }
@@ -229,64 +170,6 @@ int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *
     }
     *ret_keeper = pid;
     return 0;
-}
-
-/* The answer to request, past those that a killed brain left behind. Returns the descriptor, or -1
- * with the keeper's errno in *ret_code. */
-static int await_answer(int keeper_fd, struct str request, uint64_t *ret_code)
-{
-    for (;;) {
-        int fd = -1;
-        char answer[REQUEST_BYTES_MAX + 16];
-        ssize_t n = fd_recv(keeper_fd, answer, sizeof answer, &fd);
-        struct str rest = {answer, n > 0 ? (size_t)n : 0};
-        struct str code = str_cut(&rest, ' ');
-        *ret_code = EIO;
-        bool is_ours = str_eq(rest, request);
-        if (n <= 0 || (is_ours && (str_to_u64(code, ret_code) < 0 || fd >= 0))) {
-            return fd;
-        }
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        if (is_ours) {
-            return -1;
-        }
-    }
-}
-
-int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
-                struct err *err)
-{
-    char text[REQUEST_BYTES_MAX];
-    uint64_t code;
-    int n = snprintf(text, sizeof text, "%s %s %u %d", protocol, address, port, (int)getpid());
-    struct str request = {text, (size_t)n};
-    if (fd_send(keeper_fd, request, -1, err) < 0) {
-        return -1;
-    }
-    int fd = await_answer(keeper_fd, request, &code);
-    if (fd < 0) {
-        errno = (int)code;
-        (void)err_errno(err, "listen on %s %s:%u", protocol, address, port);
-        err->code = code == EADDRINUSE ? ERR_EXISTS : err->code;
-    }
-    return fd;
-}
-
-int hull_run_image_worker(int keeper_fd, int fd, struct err *err)
-{
-    static unsigned serial;
-    char text[REQUEST_BYTES_MAX];
-    uint64_t code;
-    int n = snprintf(text, sizeof text, RUN_WORKER " %d %u", (int)getpid(), serial++);
-    struct str request = {text, (size_t)n};
-    if (fd_send(keeper_fd, request, fd, err) < 0) {
-        return err->code;
-    }
-    (void)await_answer(keeper_fd, request, &code);
-    errno = (int)code;
-    return code == 0 ? 0 : err_errno(err, "start the image worker on the host");
 }
 
 /* First child of pid whose name is comm (any when NULL), or 0. */

@@ -252,29 +252,6 @@ static void on_accept(void *ctx, int events)
 
 /* The beginning and the end. */
 
-static int open_sockets(struct dns_server *server, struct err *err)
-{
-    uint16_t port = server->c.port == 0 ? 53 : server->c.port;
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(server->c.address)};
-    int on = 1;
-    server->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    server->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (server->udp < 0 || server->tcp < 0) {
-        return err_errno(err, "DNS socket");
-    }
-    (void)setsockopt(server->tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(server->udp, (struct sockaddr *)&at, sizeof at) < 0 ||
-        bind(server->tcp, (struct sockaddr *)&at, sizeof at) < 0 ||
-        listen(server->tcp, PEERS_MAX) < 0) {
-        return err_errno(err, "DNS on port %d", port);
-    }
-    server->udp_io = io_start(server->c.loop, server->udp, IO_READ, on_udp, server, err);
-    server->tcp_io = io_start(server->c.loop, server->tcp, IO_READ, on_accept, server, err);
-    return server->udp_io == NULL || server->tcp_io == NULL ? err->code : 0;
-}
-
 static void copy_upstreams(struct dns_server *server, const struct dns_server_config *config)
 {
     server->upstreams = xcalloc(config->upstreams_count + 1, sizeof *server->upstreams);
@@ -295,7 +272,8 @@ struct dns_server *dns_server_new(const struct dns_server_config *config, struct
     server->c = *config;
     server->domain = xstrndup(config->cluster_domain.p, config->cluster_domain.n);
     server->c.cluster_domain = str_of(server->domain);
-    server->udp = server->tcp = -1;
+    server->udp = config->udp_fd;
+    server->tcp = config->tcp_fd;
     list_init(&server->peers);
     list_init(&server->forwards);
     copy_upstreams(server, config);
@@ -312,7 +290,11 @@ struct dns_server *dns_server_new(const struct dns_server_config *config, struct
         .is_recursive = server->c.upstreams_count > 0,
     };
     server->zone = zone_new(&zone, err);
-    if (server->zone == NULL || open_sockets(server, err) < 0) {
+    if (server->zone != NULL) {
+        server->udp_io = io_start(config->loop, server->udp, IO_READ, on_udp, server, err);
+        server->tcp_io = io_start(config->loop, server->tcp, IO_READ, on_accept, server, err);
+    }
+    if (server->udp_io == NULL || server->tcp_io == NULL) {
         dns_server_free(server);
         return NULL;
     }

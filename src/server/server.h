@@ -41,7 +41,9 @@ struct dns_server_config {
     int service_prefix;
     uint32_t pod_cidr;
     int pod_prefix;
-    uint16_t port;          /* 0 = 53 */
+    int udp_fd; /* bound, and listening: non-blocking, owned from here on */
+    int tcp_fd;
+    uint16_t port;          /* of both; 0 = 53 */
     uint16_t upstream_port; /* 0 = 53 */
 };
 struct dns_server *dns_server_new(const struct dns_server_config *config, struct err *err);

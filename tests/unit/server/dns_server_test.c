@@ -75,6 +75,20 @@ static uint16_t free_port(void)
     return ntohs(at.sin_port);
 }
 
+/* Both sockets of a server, on one port. */
+static void listen_on(struct dns_server_config *config)
+{
+    config->port = free_port();
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(config->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    config->udp_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    config->tcp_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(0, bind(config->udp_fd, (struct sockaddr *)&at, sizeof at));
+    assert_int_equal(0, bind(config->tcp_fd, (struct sockaddr *)&at, sizeof at));
+    assert_int_equal(0, listen(config->tcp_fd, 8));
+}
+
 static void ask(const struct asking *a, const struct question *q, struct buf *ret)
 {
     static const char head[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00";
@@ -158,12 +172,12 @@ TEST(dns_server_answers_and_forwards)
                                        .rng = &rng,
                                        .client = &far.base,
                                        .address = INADDR_LOOPBACK,
-                                       .cluster_domain = S("other.test"),
-                                       .port = free_port()};
+                                       .cluster_domain = S("other.test")};
+    listen_on(&config);
     struct dns_server *b = dns_server_new(&config, &err);
     EXPECT(b != NULL);
     config.upstream_port = config.port;
-    config.port = free_port();
+    listen_on(&config);
     config.client = &near.base;
     config.cluster_domain = S("cluster.local");
     config.upstreams = &upstream;
@@ -201,8 +215,8 @@ TEST(dns_server_gives_up_on_a_silent_upstream)
                                        .cluster_domain = S("cluster.local"),
                                        .upstreams = upstreams,
                                        .upstreams_count = 2,
-                                       .port = free_port(),
                                        .upstream_port = free_port()}; /* refused at once */
+    listen_on(&config);
     struct dns_server *server = dns_server_new(&config, &err);
     EXPECT(server != NULL);
     struct buf replies[1];
