@@ -173,10 +173,10 @@ static int wait_for_brain(pid_t brain, bool *is_stopping)
 }
 
 /* Restarts come at once, then with pauses that double from 100 ms to 5 s while the brain keeps
- * dying within 3 s: long enough to have come up, so that only one that can't is held back. */
+ * dying within a second: long enough to have come up, so that only one that can't is held back. */
 static void pause_before_restart(usec lived, usec *delay)
 {
-    *delay = lived > 3 * USEC_PER_SEC ? 0 : *delay == 0 ? 100 * USEC_PER_MS : *delay * 2;
+    *delay = lived > USEC_PER_SEC ? 0 : *delay == 0 ? 100 * USEC_PER_MS : *delay * 2;
     *delay = *delay > 5 * USEC_PER_SEC ? 5 * USEC_PER_SEC : *delay;
     (void)usleep((useconds_t)*delay);
 }

@@ -24,6 +24,7 @@ struct dns_server {
     uint32_t *upstreams;
     struct zone *zone;
     int udp, tcp;
+    struct timer first;
     struct io *udp_io, *tcp_io;
     struct list peers;
     size_t peers_count;

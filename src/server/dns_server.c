@@ -252,6 +252,19 @@ static void on_accept(void *ctx, int events)
 
 /* The beginning and the end. */
 
+/* Behind the first events of the watches: questions that waited for this process, in sockets that
+ * outlived the last one, must not be told that their names don't exist. */
+static void open_door(void *ctx)
+{
+    struct dns_server *server = ctx;
+    struct err err = {0};
+    server->udp_io = io_start(server->c.loop, server->udp, IO_READ, on_udp, server, &err);
+    server->tcp_io = io_start(server->c.loop, server->tcp, IO_READ, on_accept, server, &err);
+    if (server->udp_io == NULL || server->tcp_io == NULL) {
+        log_error("dns: %s", err.msg);
+    }
+}
+
 static void copy_upstreams(struct dns_server *server, const struct dns_server_config *config)
 {
     server->upstreams = xcalloc(config->upstreams_count + 1, sizeof *server->upstreams);
@@ -290,11 +303,7 @@ struct dns_server *dns_server_new(const struct dns_server_config *config, struct
         .is_recursive = server->c.upstreams_count > 0,
     };
     server->zone = zone_new(&zone, err);
-    if (server->zone != NULL) {
-        server->udp_io = io_start(config->loop, server->udp, IO_READ, on_udp, server, err);
-        server->tcp_io = io_start(config->loop, server->tcp, IO_READ, on_accept, server, err);
-    }
-    if (server->udp_io == NULL || server->tcp_io == NULL) {
+    if (server->zone == NULL) {
         dns_server_free(server);
         return NULL;
     }
@@ -302,6 +311,7 @@ struct dns_server *dns_server_new(const struct dns_server_config *config, struct
     config->client->ops->watch(config->client, KIND_NAMESPACE, on_object, server);
     config->client->ops->watch(config->client, KIND_SERVICE, on_object, server);
     config->client->ops->watch(config->client, KIND_ENDPOINT_SLICE, on_object, server);
+    timer_start(config->loop, &server->first, 0, open_door, server);
     log_debug("answering for %s, %zu upstreams", server->domain, server->c.upstreams_count);
     return server;
 }
@@ -316,6 +326,7 @@ void dns_server_free(struct dns_server *server)
          node = list_take(&server->peers)) {
         peer_free(container_of(node, struct dns_peer, node));
     }
+    timer_stop(&server->first);
     io_stop(server->udp_io);
     io_stop(server->tcp_io);
     if (server->udp >= 0) {

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Whatever of coracle is killed, and whenever: pods that run go on serving while the brain is away, no acknowledged
-# write is lost, nothing restarts; after the keeper, init or all of it was killed, `up` brings everything back.
-# SEED chooses the moments, ROUNDS how often the brain is killed.
+# write is lost, no watch event skipped or doubled, nothing restarts; after `down`, and after the keeper, init or all
+# of it was killed, `up` brings everything back. SEED chooses the moments, ROUNDS how often the brain is killed.
 . "$(dirname "$0")/lib.sh"
 RANDOM=${SEED:-7}
-rounds=${ROUNDS:-20}
+rounds=${ROUNDS:-8}
 say "seed ${SEED:-7}, $rounds rounds"
 cluster_up build/images/busybox.tar
 manifest() {
@@ -13,7 +13,7 @@ manifest() {
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 ---
 apiVersion: apps/v1
 kind: StatefulSet
@@ -42,12 +42,13 @@ EOF
 t "a service of two" kubectl apply -f <(manifest)
 ready() { kubectl rollout status sts/web --timeout=60s; }
 t "both are ready" ready
-load='n=0; while :; do wget -q -O /dev/null http://$WEB_SERVICE_HOST/ && n=$((n + 1)) || echo lost >>/tmp/lost; echo $n >/tmp/done.new; mv /tmp/done.new /tmp/done; done'
+# A request a time by the service's name, so each asks DNS too; every one leaves a line in the log.
+load='n=0; while :; do n=$((n + 1)); wget -q -O /dev/null http://web.default.svc.cluster.local/ && echo "$n ok" || echo "$n lost"; done'
 t "a pod sends requests without end" kubectl run load --image=busybox --image-pull-policy=IfNotPresent --restart=Never --grace-period=1 -- sh -c "$load"
 t "it runs" kubectl wait --for=condition=Ready pod/load --timeout=30s
-sent() { kubectl exec load -- cat /tmp/done; }
+sent() { kubectl logs load --tail=1 | cut -d' ' -f1; }
 some() { [ "$(sent)" -ge "$1" ]; }
-t "requests go through" soon 20 some 50
+t "requests go through" soon 20 some 20
 
 # Every write that kubectl says was made is put down; those it failed to make may be there or not.
 write_forever() {
@@ -55,32 +56,105 @@ write_forever() {
     while :; do
         i=$((i + 1))
         kubectl create configmap "w-$i" --from-literal=i=$i --request-timeout=20s >/dev/null 2>&1 && echo "w-$i" >>"$work/written"
+        [ $((i % 3)) != 0 ] || kubectl annotate configmap "w-$i" a=b --request-timeout=20s >/dev/null 2>&1
+        [ $((i % 5)) != 1 ] || kubectl delete configmap "gone" --request-timeout=20s --ignore-not-found --wait=false >/dev/null 2>&1
+        [ $((i % 5)) != 2 ] || kubectl create configmap "gone" --request-timeout=20s >/dev/null 2>&1
         sleep 0.1
     done
 }
+# Watches from the last revision that it saw, again and again; it never lists. A line that a dying server cut is none.
+watch_forever() {
+    local line
+    while :; do
+        kubectl get --raw "/api/v1/namespaces/default/configmaps?watch=1&resourceVersion=$(tail -n 1 "$work/watched" | cut -d' ' -f1)" 2>/dev/null |
+            while IFS= read -r line; do
+                sed -nE 's/^\{"type":"([A-Z]+)".*/\1/p' <<<"$line" >"$work/type"
+                sed -E 's/.*"name":"([^"]*)".*/\1/' <<<"$line" >"$work/name"
+                sed -E 's/.*"resourceVersion":"([0-9]+)".*/\1/' <<<"$line" >"$work/rev"
+                echo "$(<"$work/rev") $(<"$work/type") $(<"$work/name")" >>"$work/watched"
+            done
+        sleep 0.1
+    done
+}
+# What the events add up to, in a line each: NAME REVISION. Says what can't be: an event twice, out of order, an ADDED of
+# what is there, a MODIFIED or DELETED of what is not, an ERROR.
+add_up() {
+    awk 'NR == 1 { last = $1; next }
+        $1 <= last { print "revision " $1 " after " last }
+        { last = $1 }
+        $2 == "ADDED" { if ($3 in there) print "added twice: " $0; there[$3] = $1; next }
+        $2 == "MODIFIED" { if (!($3 in there)) print "unknown: " $0; there[$3] = $1; next }
+        $2 == "DELETED" { if (!($3 in there)) print "unknown: " $0; delete there[$3]; next }
+        { print "no such event: " $0 }
+        END { for (name in there) print name, there[name] }' "$work/watched" | sort
+}
+config_maps() { kubectl get cm -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}' | grep -v ^kube-root-ca | sort; }
+adds_up() { [ "$(add_up)" = "$(config_maps)" ] || { diff <(add_up) <(config_maps); return 1; }; }
 touch "$work/written"
+kubectl get --raw /api/v1/namespaces/default/configmaps | sed -E 's/.*"metadata":\{"resourceVersion":"([0-9]+)".*/\1/; s/$/ LISTED/' >"$work/watched"
+in_background watch_forever
 in_background write_forever
+writer=${jobs_started[-1]}
 pid_of() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 "\"$1\"" | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 facts() { kubectl get po -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[0].restartCount} {.status.podIP}{"\n"}{end}'; }
 facts >"$work/facts"
 before=$(sent)
-killed=0
+killed=0 exec_failed=0
 for ((i = 0; i < rounds; i++)); do
     soon 30 kubectl get --raw /readyz >/dev/null
-    sleep "$((RANDOM % 4)).$(printf %03d $((RANDOM % 1000)))"
+    sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"
     pid=$(soon 30 pid_of brain) && [ -n "$pid" ] && kill -9 "$pid" && killed=$((killed + 1))
+    [ $((i % 4)) != 0 ] || soon 10 kubectl exec web-0 -- true || exec_failed=$((exec_failed + 1))
 done
 t_is "the brain was killed $rounds times" "$rounds" echo "$killed"
+t_is "exec can be opened after each" 0 echo "$exec_failed"
 t "it answers" soon 30 kubectl get --raw /readyz
-kill "${jobs_started[-1]}"
-t "requests went on" soon 20 some $((before + 20 * rounds))
-t_fails "none was lost" kubectl exec load -- cat /tmp/lost
+t "requests went on" soon 30 some $((before + 5 * rounds))
+kill "$writer"
+wait "$writer" 2>/dev/null
+t_fails "none was lost" grep -m 3 lost <(kubectl logs load)
+in_order() { kubectl logs load | awk '$1 != NR { print "line " NR ": " $0 }'; }
+t_is "the log has every line once" "" in_order
 t_is "same pods, same addresses, no restart" "$(cat "$work/facts")" facts
 wrote() { [ "$(wc -l <"$work/written")" -ge "$rounds" ]; }
 t "writes went on" wrote
-say "$(wc -l <"$work/written") writes, $(sent) requests"
+say "$(wc -l <"$work/written") writes, $(wc -l <"$work/watched") events, $(sent) requests"
 missing() { comm -23 <(sort "$work/written") <(kubectl get cm -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}' | sort); }
 t_is "every acknowledged write is there" "" missing
+t "a watch that went on over all deaths saw each event once" soon 10 adds_up
+
+# While no brain runs, clients wait: the sockets are the keeper's too.
+node_port=$(field svc/web .spec.ports[0].nodePort)
+fetch() { curl -s --max-time 30 "http://127.0.0.1:$node_port/" >"$work/fetched"; }
+t "the node port answers" soon 20 fetch
+init=$(pid_of init)
+brain=$(pid_of brain)
+kill -STOP "$init" # nothing is started again until it goes on
+kill -9 "$brain"
+in_background fetch
+fetching=${jobs_started[-1]}
+in_background kubectl get --raw /readyz
+asking=${jobs_started[-1]}
+sleep 0.5
+t "a client of the node port waits" kill -0 "$fetching"
+t "a client of the API waits" kill -0 "$asking"
+kill -CONT "$init"
+t "the one is answered" wait "$fetching"
+t_has "by a pod" '^web-' cat "$work/fetched"
+t "the other too" wait "$asking"
+forward() { # opens a port-forward, asks through it once
+    kubectl port-forward svc/web 0:80 >"$work/forward" 2>&1 &
+    local pid=$! rc
+    soon 10 grep -q '^Forwarding from 127' "$work/forward" &&
+        curl -s --max-time 10 "http://127.0.0.1:$(sed -nE 's/^Forwarding from 127.0.0.1:([0-9]+).*/\1/p' "$work/forward")/" | grep -q ^web-
+    rc=$?
+    kill "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    return $rc
+}
+t "port-forward can be opened" soon 20 forward
+logged() { [ "$(head -n 3 < <(kubectl logs -f load --tail=1 2>/dev/null) | wc -l)" = 3 ]; }
+t "logs -f can be opened" soon 20 logged
 
 objects() { kubectl get sts,svc,pvc,pv -o jsonpath='{range .items[*]}{.kind}/{.metadata.name} {.metadata.uid}{"\n"}{end}'; }
 objects >"$work/objects"
@@ -92,6 +166,8 @@ check() { # WHAT STARTS
     t_is "$1: the same objects" "$(cat "$work/objects")" objects
     t "$1: the same data" soon 20 starts = "$2"
     t_is "$1: every acknowledged write is there" "" missing
+    t "$1: a write" kubectl create cm "after-$2"
+    t "$1: the watch goes on" soon 10 adds_up
 }
 t_is "no container started twice" 1 starts
 t "coracle down" "$coracle" down --name "$name" --data "$data"
