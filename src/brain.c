@@ -131,8 +131,7 @@ static void note(struct brain *b, const char *text)
     for (size_t i = 0; i < NOTES_MAX; i++) {
         if (b->notes[i] == NULL) {
             b->notes[i] = text;
-            log_warn("%s", text);
-            report(b, "note\t%s", text);
+            log_warn("%s", text); /* what waits for `up` gets them all at the end */
             return;
         }
     }
@@ -337,6 +336,12 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
         note(b,
              "no cgroup can be written here: limits of memory, CPU and processes are not enforced");
     }
+    bool has_one_id = hull_has_one_id();
+    if (has_one_id) {
+        note(b,
+             "no sub-ids for this user in /etc/subuid: each container has one user only, who owns "
+             "all files in it");
+    }
     bool has_cgroups = b->cgroups != HULL_CGROUPS_NONE;
     struct str cgroup = has_cgroups ? arena_fmt(arena, "/coracle-%s", b->name) : S("");
     struct runtime_conmon_config runtime = {.state_dir = "/run/coracle",
@@ -362,6 +367,7 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
                                  .cluster_dns = S(DNS_IP),
                                  .cluster_domain = S(CLUSTER_DOMAIN),
                                  .cgroup_parent = cgroup,
+                                 .has_one_id = has_one_id,
                                  .has_cgroups = has_cgroups};
     b->node = node_new(&config, err);
     if (b->node == NULL) {

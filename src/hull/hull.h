@@ -73,6 +73,9 @@ MUST_CHECK int hull_remove(const char *path, struct err *err);
  * may run. */
 void hull_clean(const char *name);
 
+/* Does the user namespace of this process map one id alone, since the user has no sub-ids? */
+bool hull_has_one_id(void);
+
 /* Where limits can be set: what init found and prepared (spec/machine.md 7). */
 enum hull_cgroups { HULL_CGROUPS_NONE, HULL_CGROUPS_V1, HULL_CGROUPS_V2 };
 enum hull_cgroups hull_cgroups_probe(void);

@@ -93,3 +93,19 @@ int idmap_write(pid_t pid, bool *ret_is_single, struct err *err)
     }
     return 0;
 }
+
+bool hull_has_one_id(void)
+{
+    auto_buf struct buf text;
+    buf_init(&text, 4096);
+    struct err err;
+    uint64_t count = 0;
+    if (file_read(AT_FDCWD, "/proc/self/uid_map", &text, &err) < 0) {
+        return false;
+    }
+    struct str line = str_trim(buf_str(&text));
+    bool is_one_line = str_find(line, '\n') < 0;
+    return is_one_line &&
+           str_to_u64(str_sub(line, (size_t)(str_rfind(line, ' ') + 1), line.n), &count) == 0 &&
+           count == 1;
+}

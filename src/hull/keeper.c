@@ -61,11 +61,6 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
         (void)close(go[1]);
         return -1;
     }
-    if (is_single) {
-        log_warn(
-            "no sub-ids for this user in /etc/subuid: every file and process of the cluster is "
-            "yours alone, images with other users lose them");
-    }
     if (pid > 0) {
         egress_start(egress, pid); /* before init goes on, so that the brain finds the interface */
     }

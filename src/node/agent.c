@@ -471,7 +471,7 @@ struct node *node_new(const struct node_config *config, struct err *err)
     uint32_t address =
         node->config.net ? pod_net_node_address(node->config.net) : node->config.pod_cidr + 1;
     ip4_format(address, node->host_ip);
-    oci_machine_probe(config->is_rootless, config->has_cgroups, &node->machine);
+    oci_machine_probe(config->has_one_id, config->has_cgroups, &node->machine);
     node->machine.cgroup_parent = config->cgroup_parent;
     if ((node_has_disk(node) && make_dirs(node, err) < 0) || lookup_open(node, err) < 0) {
         arena_free(node->arena);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/layer.h"
+#include "node/plain_file.h"
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -251,10 +252,8 @@ static int set_attributes(struct unpacking *u, int dir, const char *name, const 
         {0,            UTIME_OMIT   },
         {e->mtime_sec, e->mtime_nsec}
     };
-    /* With a single mapped id everything belongs to it: what the machine can't give is left out. */
-    if (fchownat(dir, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EINVAL &&
-        errno != EPERM) {
-        return err_errno(err, "chown");
+    if (file_own(dir, name, e->uid, e->gid, err) < 0) {
+        return err->code;
     }
     if (!S_ISLNK(e->mode) && fchmodat(dir, name, e->mode & 07777, 0) < 0) {
         return err_errno(err, "chmod");

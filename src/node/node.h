@@ -27,7 +27,7 @@ struct node_config {
     struct str log_dir;     /* <data>/logs: pods' log files */
     struct str cluster_dns; /* "10.96.0.10" */
     struct str cluster_domain;
-    bool is_rootless;
+    bool has_one_id;          /* this user namespace maps a single id: chown and setgroups fail */
     bool has_cgroups;         /* limits can be enforced */
     struct str cgroup_parent; /* the cluster's cgroup, "/coracle-default" */
     /* Where namespaces and bundles live: a tmpfs that dies with the cluster's namespaces. Pod

@@ -19,12 +19,12 @@ static struct str read_proc(const char *path, struct buf *out)
     return file_read(-1, path, out, &err) < 0 ? S("") : buf_str(out);
 }
 
-void oci_machine_probe(bool is_rootless, bool has_cgroups, struct oci_machine *ret)
+void oci_machine_probe(bool has_one_id, bool has_cgroups, struct oci_machine *ret)
 {
     static const char oom_path[] = "/proc/self/oom_score_adj";
     auto_buf struct buf text;
     buf_init(&text, 1 << 16);
-    *ret = (struct oci_machine){.is_rootless = is_rootless, .has_cgroups = has_cgroups};
+    *ret = (struct oci_machine){.has_one_id = has_one_id, .has_cgroups = has_cgroups};
     struct str map = read_proc("/proc/self/gid_map", &text);
     while (map.p) {
         struct str line = str_trim(str_cut(&map, '\n'));
@@ -177,9 +177,40 @@ static void add_namespace(struct arena *arena, struct val *list, struct str type
     val_push(arena, list, ns);
 }
 
-static struct val namespaces(const struct oci_input *in, struct arena *arena)
+/* Where one id is all that there is, a container that is to run as another gets a user namespace in
+ * which that one has the wanted number: it owns all files, and nobody else exists. */
+static void map_user(const struct oci_user *user, struct arena *arena, struct val *out)
+{
+    const struct {
+        struct str key;
+        uint32_t id;
+    } rows[] = {
+        {S("uidMappings"), user->uid},
+        {S("gidMappings"), user->gid}
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct val row = val_map();
+        val_set(arena, &row, S("containerID"), val_int(rows[i].id));
+        val_set(arena, &row, S("hostID"), val_int(0));
+        val_set(arena, &row, S("size"), val_int(1));
+        struct val list = val_list();
+        val_push(arena, &list, row);
+        val_set(arena, out, rows[i].key, list);
+    }
+}
+
+static bool has_own_users(const struct oci_input *in, const struct oci_user *user)
+{
+    return in->machine->has_one_id && (user->uid != 0 || user->gid != 0);
+}
+
+static struct val namespaces(const struct oci_input *in, const struct oci_user *user,
+                             struct arena *arena)
 {
     struct val list = val_list();
+    if (has_own_users(in, user)) {
+        add_namespace(arena, &list, S("user"), S(""));
+    }
     add_namespace(arena, &list, S("mount"), S(""));
     if (!val_true_at(in->pod, "spec.hostPID")) {
         add_namespace(arena, &list, S("pid"), in->pid_path);
@@ -313,22 +344,17 @@ static struct str working_dir(const struct oci_input *in)
     return dir.n ? dir : S("/");
 }
 
-static int process(const struct oci_input *in, struct arena *arena, struct val *ret,
-                   struct err *err)
+static struct val process(const struct oci_input *in, const struct oci_user *user,
+                          struct arena *arena)
 {
-    struct oci_user user;
-    int rc = oci_user_find(in, &user, err);
-    if (rc < 0) {
-        return rc;
-    }
     struct val u = val_map();
-    val_set(arena, &u, S("uid"), val_int(user.uid));
-    val_set(arena, &u, S("gid"), val_int(user.gid));
+    val_set(arena, &u, S("uid"), val_int(user->uid));
+    val_set(arena, &u, S("gid"), val_int(user->gid));
     struct val groups = val_list();
-    for (size_t i = 0; i < user.groups_count; i++) {
-        val_push(arena, &groups, val_int(user.groups[i]));
+    for (size_t i = 0; i < user->groups_count; i++) {
+        val_push(arena, &groups, val_int(user->groups[i]));
     }
-    if (user.groups_count > 0) {
+    if (user->groups_count > 0 && !in->machine->has_one_id) {
         val_set(arena, &u, S("additionalGids"), groups);
     }
     struct val env = val_list();
@@ -349,14 +375,17 @@ static int process(const struct oci_input *in, struct arena *arena, struct val *
     bool is_fixed = val_is(escalation, VAL_BOOL) && !val_is_true(escalation);
     val_set(arena, &p, S("noNewPrivileges"), val_bool(is_fixed));
     val_set(arena, &p, S("oomScoreAdj"), val_int(oci_oom_score(in)));
-    *ret = p;
-    return 0;
+    return p;
 }
 
-static struct val linux_part(const struct oci_input *in, struct arena *arena)
+static struct val linux_part(const struct oci_input *in, const struct oci_user *user,
+                             struct arena *arena)
 {
     struct val out = val_map();
-    val_set(arena, &out, S("namespaces"), namespaces(in, arena));
+    val_set(arena, &out, S("namespaces"), namespaces(in, user, arena));
+    if (has_own_users(in, user)) {
+        map_user(user, arena, &out);
+    }
     bool is_open = val_is_true(val_path(in->container, "securityContext.privileged")) ||
                    str_eq(val_text_at(in->container, "securityContext.procMount"), S("Unmasked"));
     if (!is_open) {
@@ -386,11 +415,12 @@ int oci_spec_build(const struct oci_input *in, struct arena *arena, struct val *
                    struct err *err)
 {
     struct val spec = val_map();
-    struct val p;
-    int rc = process(in, arena, &p, err);
+    struct oci_user user;
+    int rc = oci_user_find(in, &user, err);
     if (rc < 0) {
         return rc;
     }
+    struct val p = process(in, &user, arena);
     struct val seccomp;
     rc = oci_seccomp(in, val_path(&p, "capabilities.bounding"), arena, &seccomp, err);
     if (rc < 0) {
@@ -409,7 +439,7 @@ int oci_spec_build(const struct oci_input *in, struct arena *arena, struct val *
     val_set(arena, &spec, S("process"), p);
     val_set(arena, &spec, S("root"), root);
     val_set(arena, &spec, S("mounts"), mounts(in, arena));
-    struct val linux_val = linux_part(in, arena);
+    struct val linux_val = linux_part(in, &user, arena);
     if (!val_is(&seccomp, VAL_NULL)) {
         val_set(arena, &linux_val, S("seccomp"), seccomp);
     }

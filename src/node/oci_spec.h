@@ -18,7 +18,7 @@ struct oci_mount {
 
 /* What the kernel gives this node, found once. */
 struct oci_machine {
-    bool is_rootless;
+    bool has_one_id;          /* our user namespace maps one id alone (node.h) */
     bool has_cgroups;         /* else cgroupsPath and resources are left out */
     struct str cgroup_parent; /* "/coracle-default": pods go beneath it */
     bool has_gid_5;           /* devpts gid=5 works */
@@ -46,7 +46,7 @@ struct oci_input {
 };
 
 /* Looks at the machine this process runs on. */
-void oci_machine_probe(bool is_rootless, bool has_cgroups, struct oci_machine *ret);
+void oci_machine_probe(bool has_one_id, bool has_cgroups, struct oci_machine *ret);
 
 /* The cgroup that holds those of a pod's containers. */
 struct str oci_pod_cgroup(const struct oci_machine *machine, const struct val *pod,

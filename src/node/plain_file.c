@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -37,4 +38,10 @@ int file_write_plain(const char *path, struct str bytes, mode_t mode, struct err
 int file_write_over(const char *path, struct str bytes, mode_t mode, struct err *err)
 {
     return write_at(path, O_TRUNC, bytes, mode, err);
+}
+
+int file_own(int dir, const char *name, int64_t uid, int64_t gid, struct err *err)
+{
+    int rc = fchownat(dir, name, (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+    return rc < 0 && errno != EINVAL ? err_errno(err, "chown %s", name) : 0;
 }

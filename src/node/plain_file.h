@@ -13,4 +13,9 @@ MUST_CHECK int file_write_plain(const char *path, struct str bytes, mode_t mode,
 /* The same in place, for files that are bind mounted: the inode stays. */
 MUST_CHECK int file_write_over(const char *path, struct str bytes, mode_t mode, struct err *err);
 
+/* Gives dir/name, which may be a link, or dir itself when name is "", to uid and gid; -1 leaves one
+ * as it is. An id that this user namespace does not map is passed over: with a single id
+ * everything belongs to it. */
+MUST_CHECK int file_own(int dir, const char *name, int64_t uid, int64_t gid, struct err *err);
+
 #endif

@@ -2,6 +2,7 @@
 //
 // Making volumes on the disk. Every step may find its work done by an earlier brain.
 #include "node/volume_disk.h"
+#include "node/plain_file.h"
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -104,8 +105,8 @@ static bool group_fits(const char *path, gid_t group)
 
 static int own_entry(int dir, const char *name, const struct stat *st, gid_t group, struct err *err)
 {
-    if (fchownat(dir, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0) {
-        return err_errno(err, "chown %s", name);
+    if (file_own(dir, name, -1, group, err) < 0) {
+        return err->code;
     }
     if (S_ISLNK(st->st_mode)) {
         return 0;
@@ -160,9 +161,11 @@ static int apply_group(const struct volume_job *job, struct err *err)
     }
     int rc = own_tree(dir, group, 0, err);
     /* The root comes last: OnRootMismatch takes it as the sign that all is done. */
-    if (rc == 0 &&
-        (fchown(dir, (uid_t)-1, group) < 0 || fchmod(dir, (st.st_mode & 07777) | 02770) < 0)) {
-        rc = err_errno(err, "chown %s", job->path);
+    if (rc == 0) {
+        rc = file_own(dir, "", -1, group, err);
+    }
+    if (rc == 0 && fchmod(dir, (st.st_mode & 07777) | 02770) < 0) {
+        rc = err_errno(err, "chmod %s", job->path);
     }
     return rc;
 }

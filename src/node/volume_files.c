@@ -7,6 +7,7 @@
 //   dir/..data -> ..2026_11_22_10_00_00.8f3a     swapped by rename(2)
 //   dir/app.conf -> ..data/app.conf              what containers open
 #include "node/volume_files.h"
+#include "node/plain_file.h"
 
 #include "base/fd.h"
 #include "base/limits.h"
@@ -134,8 +135,8 @@ static int make_parents(int dir, struct str path, int64_t gid, struct err *err)
         if (mkdirat(dir, parent, 0755) < 0 && errno != EEXIST) {
             return err_errno(err, "mkdir %s", parent);
         }
-        if (gid >= 0 && fchownat(dir, parent, (uid_t)-1, (gid_t)gid, AT_SYMLINK_NOFOLLOW) < 0) {
-            return err_errno(err, "chown %s", parent);
+        if (file_own(dir, parent, -1, gid, err) < 0) {
+            return err->code;
         }
     }
     return 0;
@@ -153,10 +154,8 @@ static int write_file(int dir, const struct volume_file *file, int64_t gid, stru
         return err_errno(err, "create %s", file->path.p);
     }
     rc = fd_write_all(fd, file->bytes, err);
-    uid_t uid = file->uid >= 0 ? (uid_t)file->uid : (uid_t)-1;
-    gid_t group = gid >= 0 ? (gid_t)gid : (gid_t)-1;
-    if (rc == 0 && (file->uid >= 0 || gid >= 0) && fchown(fd, uid, group) < 0) {
-        return err_errno(err, "chown %s", file->path.p);
+    if (rc == 0 && file_own(fd, "", file->uid, gid, err) < 0) {
+        return err_wrap(err, "%s", file->path.p);
     }
     if (rc == 0 && fchmod(fd, file->mode) < 0) {
         return err_errno(err, "chmod %s", file->path.p);

@@ -55,6 +55,53 @@ TEST(seccomp_default_frees_calls_by_capability)
     }
 }
 
+/* A node with one id gives each container a user namespace in which it has the wanted number. */
+TEST(one_id_stands_for_any)
+{
+    static const struct {
+        bool has_one_id;
+        const char *pod, *want;
+    } rows[] = {
+        {false, "{\"runAsUser\":999,\"fsGroup\":5}", "999 0 groups 1 users null"},
+        {true,  "{\"runAsUser\":999,\"fsGroup\":5}",
+         "999 0 groups 0 users [{\"containerID\":999,"
+         "\"hostID\":0,\"size\":1}]"                                            },
+        {true,  "{\"fsGroup\":5}",                   "0 0 groups 0 users null"  },
+        {true,  "{\"runAsGroup\":7}",
+         "0 7 groups 0 users [{\"containerID\":0,"
+         "\"hostID\":0,\"size\":1}]"                                            },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arena *arena = arena_new(1 << 20);
+        auto_free char *pod = xasprintf("{\"spec\":{\"securityContext\":%s}}", rows[i].pod);
+        struct oci_machine machine = {.has_one_id = rows[i].has_one_id};
+        struct env_list env = {0};
+        struct val argv = val_list();
+        struct oci_input input = {.pod = read_json(arena, pod),
+                                  .container = read_json(arena, "{\"name\":\"c\"}"),
+                                  .argv = &argv,
+                                  .env = &env,
+                                  .rootfs = "/",
+                                  .id = "id",
+                                  .machine = &machine};
+        struct val spec;
+        struct err err = {0};
+        EXPECT_OK(oci_spec_build(&input, arena, &spec, &err));
+        struct buf got;
+        buf_init(&got, 4096);
+        (void)buf_addf(&got, "%lld %lld groups %zu users ",
+                       (long long)val_number_at(&spec, "process.user.uid", -1),
+                       (long long)val_number_at(&spec, "process.user.gid", -1),
+                       val_count(val_path(&spec, "process.user.additionalGids")));
+        const struct val *map = val_path(&spec, "linux.uidMappings");
+        struct val none = val_null();
+        (void)json_write(&got, map == NULL ? &none : map);
+        EXPECT_STR(rows[i].want, buf_str(&got));
+        buf_done(&got);
+        arena_free(arena);
+    }
+}
+
 TEST(capabilities_end_where_the_nodes_own_end)
 {
     struct arena *arena = arena_new(1 << 20);
