@@ -6,8 +6,7 @@
 //
 // Invariants: (1) a layer directory is complete or absent: unpacked beside, fsynced, renamed; (2) a
 // layer is stored once, under its chain id; (3) nothing in use is removed; (4) no path from an
-// archive is ever followed outside its root (openat2 with RESOLVE_IN_ROOT, no symlink is followed
-// while writing).
+// archive is ever followed outside its root (openat2 with RESOLVE_IN_ROOT).
 #ifndef CORACLE_NODE_IMAGE_H
 #define CORACLE_NODE_IMAGE_H
 

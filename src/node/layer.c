@@ -35,17 +35,14 @@ struct unpacking {
     size_t dirs_cap;
 };
 
-/* "./a//b/" to "a/b"; refuses absolute paths, ".." and what is too long. Caller frees. */
+/* "./a//b/" and "/a/b" (as some builders write) to "a/b"; refuses ".." and what is too long. Caller
+ * frees. */
 static char *clean_path(const char *path, const char *what, struct err *err)
 {
     struct str rest = str_of(path);
     auto_buf struct buf out;
     buf_init(&out, PATH_MAX - 1);
     int depth = 0;
-    if (path[0] == '/') {
-        (void)err_set(err, ERR_INVALID, "%s '%s' is an absolute path", what, path);
-        return NULL;
-    }
     while (rest.p != NULL) {
         struct str part = str_cut(&rest, '/');
         if (str_eq(part, S(".."))) {
@@ -65,50 +62,51 @@ static char *clean_path(const char *path, const char *what, struct err *err)
     return out.p == NULL ? xstrdup("") : buf_take(&out);
 }
 
+/* Links on the way mean what they mean to a process whose root this is: keeps (1). */
 static int open_below(int root, const char *path)
 {
     struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS};
     return (int)syscall(SYS_openat2, root, path[0] == '\0' ? "." : path, &how, sizeof how);
 }
 
-/* The directory that path's last name is in, made as needed (0755, root). */
-static int open_parent(int root, char *path, const char **ret_name, const char *entry,
+/* mkdir -p of path below root (0755, root). Returns its descriptor, or -1 with errno. */
+static int make_below(int root, char *path)
+{
+    for (char *end = strchr(path, '/'); end != NULL; end = strchr(end + 1, '/')) {
+        *end = '\0';
+        int fd = open_below(root, path);
+        if (fd < 0 && errno == ENOENT) {
+            const char *name = strrchr(path, '/');
+            auto_free char *parent = xstrndup(path, name == NULL ? 0 : (size_t)(name - path));
+            auto_close int dir = open_below(root, parent);
+            fd = dir < 0 || mkdirat(dir, name == NULL ? path : name + 1, 0755) < 0
+                     ? -1
+                     : open_below(root, path);
+        }
+        *end = '/';
+        if (fd < 0) {
+            return -1;
+        }
+        (void)close(fd);
+    }
+    return open_below(root, path);
+}
+
+/* The directory that path's last name is in, made as needed. */
+static int open_parent(int root, const char *path, const char **ret_name, const char *entry,
                        struct err *err)
 {
-    char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        *ret_name = path;
-        return open_below(root, "");
-    }
-    *slash = '\0';
-    *ret_name = slash + 1;
-    int fd = open_below(root, path);
-    for (char *p = path; fd < 0 && errno == ENOENT && p != NULL;) {
-        char *end = strchr(p, '/');
-        if (end != NULL) {
-            *end = '\0';
-        }
-        const char *name = strrchr(path, '/');
-        auto_free char *parent = name == NULL ? xstrdup("") : xstrndup(path, (size_t)(name - path));
-        auto_close int dir = open_below(root, parent);
-        if (dir < 0 ||
-            (mkdirat(dir, name == NULL ? path : name + 1, 0755) < 0 && errno != EEXIST)) {
-            break;
-        }
-        if (end != NULL) {
-            *end = '/';
-            p = end + 1;
-        } else {
-            fd = open_below(root, path);
-            break;
-        }
-    }
+    const char *slash = strrchr(path, '/');
+    *ret_name = slash == NULL ? path : slash + 1;
+    auto_free char *dir = xstrndup(path, slash == NULL ? 0 : (size_t)(slash + 1 - path));
+    int fd = open_below(root, dir);
+    fd = fd < 0 && errno == ENOENT ? make_below(root, dir) : fd;
     if (fd < 0) {
         bool is_link = errno == ELOOP || errno == ENOTDIR;
         return is_link ? err_set(err, ERR_INVALID,
                                  "entry '%s' goes through something that is not a directory of "
-                                 "this layer (a symbolic link?)",
+                                 "this layer",
                                  entry)
                        : err_errno(err, "directory of entry '%s'", entry);
     }
@@ -294,7 +292,6 @@ static int unpack_entry(struct unpacking *u, const struct tar_entry *e, struct e
 {
     const char *name;
     auto_free char *path = clean_path(e->path, "entry", err);
-    auto_free char *whole = path == NULL ? NULL : xstrdup(path);
     if (path == NULL) {
         return err->code;
     }
@@ -314,7 +311,7 @@ static int unpack_entry(struct unpacking *u, const struct tar_entry *e, struct e
         /* A hard link's attributes are those of its file. */
         r = r != 0 || e->hardlink != NULL ? r : set_attributes(u, dir, name, e, err);
         if (r == 0 && S_ISDIR(e->mode) && e->hardlink == NULL) {
-            remember_dir(u, whole, e);
+            remember_dir(u, path, e);
         }
     }
     return r < 0 ? err_wrap(err, "entry '%s'", e->path) : 0;

@@ -4,8 +4,8 @@
 // character devices 0/0, opaque directories carry user.overlay.opaque, so root and rootless share
 // layers. Runs in the image worker only; everything blocks.
 //
-// Invariants: (1) nothing is written outside dir: parents are resolved by the kernel below the
-// root (openat2) and no symbolic link is followed; (2) marks of the overlay itself never come from
+// Invariants: (1) nothing is written outside dir: parents are resolved by the kernel with dir as
+// their root (openat2), and the last name of a path is never followed; (2) marks of the overlay itself never come from
 // an archive.
 #ifndef CORACLE_NODE_LAYER_H
 #define CORACLE_NODE_LAYER_H

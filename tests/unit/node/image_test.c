@@ -54,19 +54,17 @@ TEST(hostile_layers_are_refused_by_name)
         const char *name, *link;
         const char *words;
     } cases[] = {
-        {'0', "../evil",      "",                 "'../evil' leads out of the archive"                       },
-        {'0', "a/../../evil", "",                 "'a/../../evil' leads out"                                 },
-        {'0', "/etc/evil",    "",                 "'/etc/evil' is an absolute path"                          },
-        {'0', "out/evil",     "",                 "'out/evil' goes through something that is not a directory"},
-        {'0', "inside/evil",  "",                 "'inside/evil' goes through"                               },
-        {'5', "out/evil",     "",                 "'out/evil' goes through"                                  },
-        {'0', "file/evil",    "",                 "'file/evil' goes through"                                 },
-        {'1', "hard",         "../../etc/passwd", "link target '../../etc/passwd' leads out"                 },
-        {'1', "hard",         "out/passwd",       "'out/passwd' goes through"                                },
-        {'1', "hard",         "absent",           "entry 'hard': link to 'absent'"                           },
-        {'3', "device",       "",                 "entry 'device': is a device 0/0"                          },
-        {'0', ".wh...",       "",                 "entry '.wh...': not a file name to hide"                  },
-        {'0', "out/.wh.x",    "",                 "'out/.wh.x' goes through"                                 },
+        {'0', "../evil",      "",                 "'../evil' leads out of the archive"                        },
+        {'0', "a/../../evil", "",                 "'a/../../evil' leads out"                                  },
+        {'0', "out/evil",     "",                 "directory of entry 'out/evil'"                             },
+        {'0', "loop/evil",    "",                 "'loop/evil' goes through something that is not a directory"},
+        {'0', "file/evil",    "",                 "'file/evil' goes through"                                  },
+        {'1', "hard",         "../../etc/passwd", "link target '../../etc/passwd' leads out"                  },
+        {'1', "hard",         "out/passwd",       "directory of entry 'out/passwd'"                           },
+        {'1', "hard",         "absent",           "entry 'hard': link to 'absent'"                            },
+        {'3', "device",       "",                 "entry 'device': is a device 0/0"                           },
+        {'0', ".wh...",       "",                 "entry '.wh...': not a file name to hide"                   },
+        {'0', "out/.wh.x",    "",                 "directory of entry 'out/.wh.x'"                            },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct place p = place_new();
@@ -74,7 +72,7 @@ TEST(hostile_layers_are_refused_by_name)
         auto_buf struct buf tar;
         buf_init(&tar, 1 << 20);
         tar_add(&tar, '2', "out", "/tmp", S(""));
-        tar_add(&tar, '2', "inside", "dir", S(""));
+        tar_add(&tar, '2', "loop", "loop", S(""));
         tar_add(&tar, '5', "dir/", "", S(""));
         tar_add(&tar, '0', "file", "", S("text"));
         tar_add(&tar, cases[i].type, cases[i].name, cases[i].link, S(""));
@@ -84,6 +82,40 @@ TEST(hostile_layers_are_refused_by_name)
             EXPECT_STR(cases[i].words, str_of(err.msg));
         }
         EXPECT(access("/tmp/evil", F_OK) < 0);
+        place_done(&p);
+    }
+}
+
+TEST(entries_find_their_directories_in_the_layer)
+{
+    /* entry, link that it goes through, where it is found */
+    static const struct {
+        const char *name, *link, *found;
+    } cases[] = {
+        {"inside/text",     "dir",             "dir/text"      },
+        {"inside/text",     "/dir",            "dir/text"      },
+        {"inside/text",     "../../dir",       "dir/text"      },
+        {"inside/sub/text", "dir",             "dir/sub/text"  },
+        {"inside/text",     "/",               "text"          },
+        {"inside/text",     "/../../../../..", "text"          },
+        {"/dir/text",       "dir",             "dir/text"      },
+        {"//text",          "dir",             "text"          },
+        {"dir/a/b/c/text",  "dir",             "dir/a/b/c/text"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct place p = place_new();
+        struct err err = {0};
+        auto_buf struct buf tar;
+        buf_init(&tar, 1 << 20);
+        tar_add(&tar, '5', "dir/", "", S(""));
+        tar_add(&tar, '2', "inside", cases[i].link, S(""));
+        tar_add(&tar, '0', cases[i].name, "", S("text"));
+        tar_add(&tar, '1', "hard", cases[i].name, S(""));
+        tar_end(&tar);
+        EXPECT_OK(unpack(&p, buf_str(&tar), &layer_limits_default, &err));
+        auto_free char *found = xasprintf("%s/%s", p.dir, cases[i].found);
+        struct stat st;
+        EXPECT(lstat(found, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 2);
         place_done(&p);
     }
 }
