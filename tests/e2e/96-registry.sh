@@ -173,4 +173,16 @@ layers() { find "$data/images/layers" -mindepth 1 -maxdepth 1 | wc -l; }
 t "prune --all takes the rest" image prune --all
 t_is "three layers are in use, one is the empty one" 4 layers
 t_is "pods go on" 7 grep -c Running <(kubectl get pods --no-headers)
+pull "$here/slow/app:1" >"$work/slow" 2>&1 &
+slow=$!
+jobs_started+=($slow)
+keeper=$(head -n 1 "$data/lock")
+worker() { pgrep -P "$keeper" -f image-worker; }
+no_worker() { ! worker; }
+t "a worker pulls" soon 5 worker
+kill -9 "$(pgrep -P "$(pgrep -P "$keeper" coracle-init)" coracle-brain)"
+wait "$slow"
+t_has "a pull ends with its brain" 'the brain ended before the pull did' cat "$work/slow"
+t "and its worker" soon 5 no_worker
+t "the next brain pulls again" soon 10 pull "$here/public/app:1"
 kubectl delete pods --all --grace-period=1 >/dev/null
