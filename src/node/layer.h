@@ -5,8 +5,8 @@
 // layers. Runs in the image worker only; everything blocks.
 //
 // Invariants: (1) nothing is written outside dir: parents are resolved by the kernel with dir as
-// their root (openat2), and the last name of a path is never followed; (2) marks of the overlay itself never come from
-// an archive.
+// their root (openat2), and the last name of a path is never followed; (2) marks of the overlay
+// itself never come from an archive.
 #ifndef CORACLE_NODE_LAYER_H
 #define CORACLE_NODE_LAYER_H
 

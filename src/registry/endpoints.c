@@ -22,10 +22,13 @@ static int check_words(const struct val *map, const char *where, struct str name
     while (strcmp(known[row].where, where) != 0) {
         row++;
     }
-    if (map != NULL && !val_is(map, VAL_MAP) && !val_is(map, VAL_NULL)) {
+    if (map == NULL || val_is(map, VAL_NULL)) {
+        return 0;
+    }
+    if (!val_is(map, VAL_MAP)) {
         return err_set(err, ERR_INVALID, "'" STR_FMT "': expected a map", STR_ARG(name));
     }
-    for (size_t i = 0; i < val_count(map); i++) {
+    for (size_t i = 0; i < map->n; i++) {
         bool is_known = false;
         for (size_t k = 0; k < ARRAY_LEN(known[row].words); k++) {
             is_known = is_known || (known[row].words[k] != NULL &&

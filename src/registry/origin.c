@@ -106,7 +106,7 @@ static bool is_printable(struct str s)
 static struct str basic(struct origin *o, const struct credential *c)
 {
     auto_buf struct buf text;
-    buf_init(&text, TOKEN_BYTES_MAX * 2);
+    buf_init(&text, (size_t)TOKEN_BYTES_MAX * 2);
     auto_free char *pair =
         xasprintf(STR_FMT ":" STR_FMT, STR_ARG(c->username), STR_ARG(c->password));
     (void)buf_add(&text, S("Basic "));

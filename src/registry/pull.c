@@ -61,8 +61,8 @@ static int resolve(struct pull *p, struct pulled *ret, struct manifest *ret_mani
     struct str want = p->reference.digest;
     struct str name = want.n > 0 ? want : p->reference.tag;
     for (int depth = 0; depth < PULL_INDEX_DEPTH_MAX; depth++) {
-        struct str digest;
-        struct str text;
+        struct str digest = {0};
+        struct str text = {0};
         struct descriptor next;
         struct val v = val_null();
         if (get_manifest(p, name, want, &digest, &text, &v, err) < 0) {

@@ -147,6 +147,7 @@ static void copy_text(char *to, size_t size, struct str value)
     to[value.n] = '\0';
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl says so */
 static size_t on_header(char *p, size_t size, size_t count, void *ctx)
 {
     struct transfer_head *head = ctx;
@@ -173,6 +174,7 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
     return size * count;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl says so */
 static size_t on_bytes(char *p, size_t size, size_t count, void *ctx)
 {
     struct transfer *t = ctx;
