@@ -27,6 +27,9 @@
 
 #include "base/mem.h"
 #include "node/oci_spec.h"
+#include "registry/reference.h"
+
+enum { IMAGE_REF_ARENA_MAX = 1 << 16 };
 
 static void add_step(struct plan *plan, enum step_type type, size_t index, usec grace,
                      struct str message)
@@ -106,13 +109,29 @@ bool slot_is_started(const struct slot *slot)
            (!slot->has_probe[PROBE_STARTUP] || slot->verdicts[PROBE_STARTUP] == VERDICT_SUCCESS);
 }
 
+bool slot_is_outdated(const struct slot *slot)
+{
+    auto_arena struct arena *arena = arena_new(IMAGE_REF_ARENA_MAX);
+    struct str name;
+    struct err err;
+    struct str ref = val_text(val_get(slot->spec, S("image")));
+    if (slot->cur.image == NULL || slot->class == SLOT_INIT || slot->class == SLOT_EPHEMERAL ||
+        str_eq(ref, str_of(slot->cur.image))) {
+        return false;
+    }
+    /* A name that can't be read is the next create's error; the old image goes on until then. */
+    return reference_normalise(arena, ref, &name, &err) == 0 &&
+           !str_eq(name, str_of(slot->cur.image));
+}
+
 bool slot_is_ready(const struct slot *slot)
 {
     if (slot->class == SLOT_INIT) {
         return slot->cur.state == RUN_EXITED && slot->cur.exit_code == 0;
     }
-    return slot_is_started(slot) && (!slot->has_probe[PROBE_READINESS] ||
-                                     slot->verdicts[PROBE_READINESS] == VERDICT_SUCCESS);
+    return slot_is_started(slot) && !slot_is_outdated(slot) &&
+           (!slot->has_probe[PROBE_READINESS] ||
+            slot->verdicts[PROBE_READINESS] == VERDICT_SUCCESS);
 }
 
 bool pod_is_deleting(const struct pod_facts *f)
@@ -172,8 +191,32 @@ bool pod_is_completed(const struct pod_facts *f)
 
 /* --- running --- */
 
+static usec pod_grace(const struct pod_facts *f)
+{
+    return USEC_PER_SEC * val_number_at(f->pod, "spec.terminationGracePeriodSeconds", 30);
+}
+
+static void decide_running(const struct pod_facts *f, size_t index, struct arena *arena,
+                           struct plan *plan)
+{
+    const struct slot *slot = &f->slots[index];
+    if (slot->is_stopping) {
+        wake_later(f, plan, slot->stop_at);
+    } else if (slot->must_restart) {
+        usec grace = slot->stop_grace >= 0 ? slot->stop_grace : pod_grace(f);
+        add_step(plan, STEP_STOP, index, grace, str_of(slot->stop_message));
+    } else if (slot_is_outdated(slot)) {
+        add_step(
+            plan, STEP_STOP, index, pod_grace(f),
+            arena_fmt(arena, "Container %s definition changed, will be restarted", slot->name));
+    } else if (!slot->is_post_start_done) {
+        add_step(plan, STEP_POST_START, index, 0, S(""));
+    }
+}
+
 /* The next step of one container that should run. */
-static void decide_slot(const struct pod_facts *f, size_t index, bool may_start, struct plan *plan)
+static void decide_slot(const struct pod_facts *f, size_t index, bool may_start,
+                        struct arena *arena, struct plan *plan)
 {
     const struct slot *slot = &f->slots[index];
     if (slot->is_pending) {
@@ -207,23 +250,13 @@ static void decide_slot(const struct pod_facts *f, size_t index, bool may_start,
         }
         return;
     case RUN_RUNNING:
-        if (slot->is_stopping) {
-            wake_later(f, plan, slot->stop_at);
-        } else if (slot->must_restart) {
-            usec grace = slot->stop_grace >= 0
-                             ? slot->stop_grace
-                             : USEC_PER_SEC *
-                                   val_number_at(f->pod, "spec.terminationGracePeriodSeconds", 30);
-            add_step(plan, STEP_STOP, index, grace, str_of(slot->stop_message));
-        } else if (!slot->is_post_start_done) {
-            add_step(plan, STEP_POST_START, index, 0, S(""));
-        }
+        decide_running(f, index, arena, plan);
         return;
     }
 }
 
 /* True when main containers may be started. */
-static bool decide_init(const struct pod_facts *f, struct plan *plan)
+static bool decide_init(const struct pod_facts *f, struct arena *arena, struct plan *plan)
 {
     bool is_initialized = pod_is_initialized(f);
     for (size_t i = 0; i < f->slots_count; i++) {
@@ -233,11 +266,11 @@ static bool decide_init(const struct pod_facts *f, struct plan *plan)
                                    slot->cur.sandbox == f->sandbox)) {
                 continue;
             }
-            decide_slot(f, i, /*may_start=*/true, plan);
+            decide_slot(f, i, /*may_start=*/true, arena, plan);
             return false; /* keeps (3) */
         }
         if (slot->class == SLOT_SIDECAR) {
-            decide_slot(f, i, /*may_start=*/true, plan);
+            decide_slot(f, i, /*may_start=*/true, arena, plan);
             if (!is_initialized &&
                 (!slot_is_started(slot) || slot->is_pending || !slot->is_post_start_done)) {
                 return false;
@@ -247,7 +280,7 @@ static bool decide_init(const struct pod_facts *f, struct plan *plan)
     return true;
 }
 
-static void decide_mains(const struct pod_facts *f, struct plan *plan)
+static void decide_mains(const struct pod_facts *f, struct arena *arena, struct plan *plan)
 {
     bool may_start = true; /* a container starts after those before it have started or failed */
     for (size_t i = 0; i < f->slots_count; i++) {
@@ -255,7 +288,7 @@ static void decide_mains(const struct pod_facts *f, struct plan *plan)
         if (slot->class != SLOT_MAIN) {
             continue;
         }
-        decide_slot(f, i, may_start, plan);
+        decide_slot(f, i, may_start, arena, plan);
         bool is_past = (slot->cur.state == RUN_RUNNING && slot->is_post_start_done) ||
                        (slot->cur.state == RUN_EXITED && slot->cur.sandbox == f->sandbox) ||
                        (slot->cur.state == RUN_NONE && slot->wait_reason && !slot->is_pending);
@@ -287,18 +320,18 @@ static bool decide_ground(const struct pod_facts *f, struct plan *plan)
     return is_ready;
 }
 
-static void decide_run(const struct pod_facts *f, struct plan *plan)
+static void decide_run(const struct pod_facts *f, struct arena *arena, struct plan *plan)
 {
     if (!decide_ground(f, plan)) {
         return;
     }
     for (size_t i = 0; i < f->slots_count; i++) {
         if (f->slots[i].class == SLOT_EPHEMERAL) {
-            decide_slot(f, i, /*may_start=*/true, plan);
+            decide_slot(f, i, /*may_start=*/true, arena, plan);
         }
     }
-    if (decide_init(f, plan)) {
-        decide_mains(f, plan);
+    if (decide_init(f, arena, plan)) {
+        decide_mains(f, arena, plan);
     }
 }
 
@@ -433,7 +466,7 @@ void pod_decide(const struct pod_facts *f, struct arena *arena, struct plan *pla
         }
         wake_at(plan, f->now + left);
     }
-    decide_run(f, plan);
+    decide_run(f, arena, plan);
 }
 
 /* --- text --- */

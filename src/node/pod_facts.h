@@ -117,6 +117,8 @@ bool slot_wants_restart(const struct pod_facts *facts, const struct slot *slot, 
 /* CREATED or RUNNING, or on its way. */
 bool slot_is_alive(const struct slot *slot);
 bool slot_is_started(const struct slot *slot); /* running and startup probe passed */
+/* The specification names another image than the instance was made of: it is made anew. */
+bool slot_is_outdated(const struct slot *slot);
 bool slot_is_ready(const struct slot *slot);
 /* deletionTimestamp set, or the object is gone. */
 bool pod_is_deleting(const struct pod_facts *facts);

@@ -106,22 +106,8 @@ static void add_slot(struct pod *pod, const struct val *spec, enum slot_class cl
     pod->work[f->slots_count++] = work;
 }
 
-/* The image of a running container was changed: it must be replaced. */
-static void check_image(struct pod *pod, struct slot *slot, const struct val *spec)
-{
-    struct str before = val_text(val_get(slot->spec, S("image")));
-    if (slot->cur.state == RUN_RUNNING && slot->class != SLOT_EPHEMERAL &&
-        !str_eq(before, val_text(val_get(spec, S("image"))))) {
-        auto_free char *text =
-            xasprintf("Container %s definition changed, will be restarted", slot->name);
-        slot->must_restart = true;
-        slot->stop_grace = -1;
-        text_set(&slot->stop_message, text);
-    }
-    (void)pod;
-}
-
-/* Another image has a back-off of its own, and nobody waits for the old one. */
+/* Another image has back-offs of its own, and nobody waits for the old one (which pod_decide stops
+ * where it runs). */
 static void reset_image(struct pod *pod, struct slot *slot, const struct val *spec)
 {
     if (!str_eq(val_text(val_get(slot->spec, S("image"))), val_text(val_get(spec, S("image"))))) {
@@ -129,6 +115,8 @@ static void reset_image(struct pod *pod, struct slot *slot, const struct val *sp
         slot->image_backoff = 0;
         slot->image_at = 0;
         slot->retry_at = 0;
+        slot->backoff = 0;
+        slot->restart_at = 0;
     }
 }
 
@@ -155,7 +143,6 @@ static void bind_object(struct pod *pod)
                 add_slot(pod, spec, is_sidecar ? SLOT_SIDECAR : lists[k].class);
                 continue;
             }
-            check_image(pod, slot, spec);
             reset_image(pod, slot, spec);
             slot->spec = spec;
         }

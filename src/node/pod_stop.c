@@ -370,7 +370,11 @@ void slot_exited(struct pod *pod, size_t index, const struct container_fact *fac
     slot->must_restart = false;
     slot->stop_grace = -1;
     slot->retry_at = 0;
-    raise_backoff(pod, slot);
+    if (slot_is_outdated(slot)) {
+        slot->restart_at = 0; /* stopped for another image, not for a fault of its own */
+    } else {
+        raise_backoff(pod, slot);
+    }
     timer_stop(&pod->work[index]->kill_timer);
     probes_stop(pod, index);
     probes_reset(slot);

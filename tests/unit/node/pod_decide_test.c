@@ -187,6 +187,39 @@ TEST(pod_decide_table)
     }
 }
 
+/* By its name as the status shows it; the restart waits for nothing but the stop. */
+TEST(pod_decide_restarts_a_container_with_another_image)
+{
+    static const struct {
+        const char *image;
+        const char *plan;
+        const char *ready;
+    } cases[] = {
+        {"app",                          "",             "True" },
+        {"docker.io/library/app:latest", "",             "True" },
+        {"app:2",                        "STOP a 30s\n", "False"},
+        {"app:Not A Name",               "",             "True" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct fixture f;
+        struct plan plan;
+        auto_buf struct buf out;
+        buf_init(&out, 1 << 16);
+        make(&f, POD("Always", "", AB), "R R");
+        f.slots[0].cur.image = xstrdup("docker.io/library/app:latest");
+        struct val spec = val_copy(f.arena, f.slots[0].spec);
+        val_set(f.arena, &spec, S("image"), val_str(str_of(cases[i].image)));
+        f.slots[0].spec = &spec;
+        pod_decide(&f.facts, f.arena, &plan);
+        plan_write(&out, &f.facts, &plan);
+        EXPECT_STR(cases[i].plan, buf_str(&out));
+        struct val status = pod_status(&f.facts, f.arena);
+        EXPECT_STR(cases[i].ready, condition(&status, "ContainersReady"));
+        free(f.slots[0].cur.image);
+        done(&f);
+    }
+}
+
 TEST(pod_decide_waits_for_ground)
 {
     struct fixture f;
