@@ -6,6 +6,8 @@
 #include "api/defaults.h"
 #include "api/rules.h"
 #include "api/selector.h"
+#include "api/set_options.h"
+#include "api/set_templates.h"
 #include "api/strategy.h"
 #include "api/strategy_claim.h"
 #include "api/strategy_pod.h"
@@ -109,9 +111,11 @@ static void check_new_set(struct admission *a, const struct val *obj, const stru
                             arena_fmt(a->arena, "spec.volumeClaimTemplates[%zu].spec", i),
                             a->causes);
     }
-    if (val_text_at(obj, "metadata.name").n > USEFUL_NAME_LEN) {
-        warn(a, S("metadata.name: over 52 characters: pods can't be created, because their label "
-                  "controller-revision-hash would be over 63"));
+    const struct val *name = val_path(obj, "metadata.name");
+    if (val_text(name).n > USEFUL_NAME_LEN) {
+        cause_add(a->causes, CAUSE_INVALID, S("metadata.name"), name,
+                  S("must be no more than 52 characters: the label controller-revision-hash of the "
+                    "pods holds this name, '-' and 10 more, and a label has 63 at most"));
     }
 }
 
@@ -123,6 +127,11 @@ static void set_admit(struct admission *a, struct val *obj)
     const struct val *spec = val_get(obj, S("spec"));
     if (a->old == NULL) {
         check_new_set(a, obj, spec);
+    } else {
+        set_templates_admit(a, obj);
+    }
+    if (!val_eq(val_path(obj, "metadata.annotations"), val_path(a->old, "metadata.annotations"))) {
+        set_options_check(val_path(obj, "metadata.annotations"), a->causes);
     }
     check_template(a, spec);
     if (val_number(val_get(spec, S("revisionHistoryLimit")), 0) < 0) {
@@ -337,7 +346,9 @@ static void check_status(const struct val *obj, const struct val *old, struct ca
 
 static void set_validate_update(const struct val *obj, const struct val *old, struct causes *causes)
 {
-    struct val now = immutable_part(causes->arena, val_get(obj, S("spec")));
+    struct val masked = val_copy(causes->arena, val_get(obj, S("spec")));
+    set_templates_mask(causes->arena, &masked, val_get(old, S("spec")));
+    struct val now = immutable_part(causes->arena, &masked);
     struct val before = immutable_part(causes->arena, val_get(old, S("spec")));
     if (!val_eq(&now, &before)) {
         cause_add(causes, CAUSE_FORBIDDEN, S("spec"), NULL,

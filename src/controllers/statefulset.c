@@ -5,8 +5,8 @@
 // The status is written before pods are touched: its counters describe what is stored, so they are
 // true even when a later write is refused (#108837).
 //
-// Beyond upstream: an OrderedReady set replaces a pod of an old revision that was never ready (the
-// trap of 6.5); the annotation coracle.io/strict-rollout: "true" gives upstream's waiting back.
+// Beyond upstream (docs/statefulsets.md): what stands in api/set_options.h and set_templates.h, and
+// an OrderedReady set replaces a pod of an old revision that can't become ready (the trap of 6.5).
 #include "controllers/statefulset.h"
 
 #include "controllers/meta.h"
@@ -53,9 +53,12 @@ static bool parse_set(struct sts *sts, const struct val *obj)
     sts->is_monotonic =
         !str_eq(val_text(val_get(sts->spec, S("podManagementPolicy"))), S("Parallel"));
     sts->is_deleting = meta_is_deleting(obj);
-    sts->is_strict = str_eq(meta_annotation(obj, S("coracle.io/strict-rollout")), S("true"));
+    set_options_read(val_path(obj, "metadata.annotations"), &sts->options);
     sts->collision_count = val_number_at(obj, "status.collisionCount", 0);
     parse_strategy(sts);
+    sts->end = set_options_ordinal(&sts->options, sts->start, sts->replicas);
+    sts->end = sts->end > SET_ORDINALS_MAX ? SET_ORDINALS_MAX : sts->end;
+    sts->update_from = set_options_ordinal(&sts->options, sts->start, sts->partition);
     struct err err;
     return selector_of_val(sts->arena, val_get(sts->spec, S("selector")), &sts->selector, &err) ==
                0 &&

@@ -5,13 +5,14 @@
 //
 // Invariants:
 // (1) pods[] holds the claimed members with canonical names, by ascending ordinal, each ordinal
-//     once; ordinals of [start, start + replicas) that are not in it are empty slots.
+//     once; ordinals of [start, end) that are neither in it nor reserved are empty slots.
 // (2) Nothing is allocated per empty slot: replicas may be any int32.
 // (3) No action deletes a claim, and no pod is created outside the range.
 #ifndef CORACLE_CONTROLLERS_STATEFULSET_H
 #define CORACLE_CONTROLLERS_STATEFULSET_H
 
 #include "api/selector.h"
+#include "api/set_options.h"
 #include "controllers/decide.h"
 
 enum { STS_CREATE_BATCH = 500 }; /* pods that one decision of a Parallel set creates (2.7) */
@@ -31,6 +32,8 @@ struct sts_pod {
     bool is_running_ready;
     bool is_available;
     bool is_new_member; /* adopted in this decision: its version on the server has moved on */
+    bool is_condemned;  /* out of range, or its ordinal is reserved */
+    bool is_marked;     /* the user wants it replaced (POD_REPLACE_ANNOTATION) */
     usec available_at;  /* when a ready pod becomes available; 0 = not ready or already */
 };
 
@@ -64,9 +67,11 @@ struct sts {
     int64_t replicas, start;
     usec min_ready;
     bool is_monotonic, is_on_delete, has_rolling, is_deleting;
-    bool is_strict; /* upstream's behaviour to the letter (6.5) */
+    struct set_options options;
     int64_t partition;
     int64_t max_unavailable;
+    int64_t end;         /* the slots' ordinals lie in [start, end) */
+    int64_t update_from; /* from this ordinal on pods are updated: the partition's slot */
     bool is_deleting_claims, is_scaling_claims; /* whenDeleted, whenScaled are Delete */
     int64_t collision_count;
 
@@ -76,8 +81,8 @@ struct sts {
 
     struct sts_pod *pods;
     size_t pods_count;
-    size_t range_from, range_to; /* pods[range_from .. range_to) are in range, others condemned */
-    int64_t decremented;         /* pods at the current revision deleted by the update stage */
+    size_t kept_count;   /* pods that aren't condemned */
+    int64_t decremented; /* pods at the current revision deleted by the update stage */
 };
 
 /* statefulset_pods.c: members, predicates, construction. */
@@ -91,6 +96,8 @@ bool sts_pod_is_unavailable(const struct sts_pod *pod);
 bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal);
 /* DELETE with the pod's uid, and its events. */
 void sts_delete_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod);
+/* "<verb> Pod <pod> in StatefulSet <set> <end>". */
+struct str sts_pod_text(struct sts *sts, const char *verb, struct str pod, const char *end);
 /* Row 7 and 8 of 2.6: repairs identity, storage and claims of a pod that stays. */
 void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod);
 
@@ -117,11 +124,24 @@ const struct val *sts_revision_template(const struct sts_revision *revision);
 /* "<hash>" of a revision's data (2.3). */
 struct str sts_revision_hash(struct arena *arena, const struct val *data, int64_t collision_count);
 
+/* statefulset_in_place.c: brings a pod to the update revision without a new pod. false = the
+ * difference doesn't allow it, or the set doesn't ask for it. */
+bool sts_update_in_place(struct sts *sts, struct actions *out, const struct sts_pod *pod);
+
+/* statefulset_templates.c: edits of claim templates, carried to the claims of kept pods. */
+void sts_carry_templates(struct sts *sts, struct actions *out);
+/* How far that is, for the condition; false = no template was edited. */
+bool sts_templates_progress(struct sts *sts, bool *ret_is_done, struct str *ret_text);
+
 /* statefulset_stages.c: replica pass, condemned pass, update stage (2.6 to 2.8). */
 void sts_run_stages(struct sts *sts, struct actions *out);
 
 /* statefulset_status.c */
 void sts_write_status(struct sts *sts);
+
+/* statefulset_conditions.c: the list with ours brought up to date among those of others. true = it
+ * differs from the stored one. */
+bool sts_conditions(struct sts *sts, const struct sts_status *status, struct val *ret_list);
 
 /* An event about the set, "create Pod web-0 in StatefulSet web successful", and what a write sends
  * when it fails. */

@@ -32,10 +32,18 @@ bool sts_pod_is_unavailable(const struct sts_pod *pod)
     return !pod->is_available || pod->is_terminating;
 }
 
+/* Patched in place, and its node hasn't looked at the new specification yet: its conditions speak
+ * of the old one. */
+static bool is_settling(const struct sts *sts, const struct val *pod)
+{
+    return sts->options.is_in_place && val_number_at(pod, "status.observedGeneration", 0) <
+                                           val_number_at(pod, "metadata.generation", 0);
+}
+
 static void read_ready(struct sts *sts, struct sts_pod *pod)
 {
     const struct val *ready = meta_condition(pod->obj, S("Ready"));
-    if (!str_eq(val_text(val_get(ready, S("status"))), S("True"))) {
+    if (!str_eq(val_text(val_get(ready, S("status"))), S("True")) || is_settling(sts, pod->obj)) {
         return;
     }
     pod->is_running_ready = str_eq(pod->phase, S("Running"));
@@ -57,7 +65,12 @@ static void add_pod(struct sts *sts, const struct val *obj, int64_t ordinal, boo
                             .phase = val_text(val_get(val_get(obj, S("status")), S("phase"))),
                             .revision = meta_label(obj, LABEL_REVISION),
                             .is_terminating = meta_is_deleting(obj),
-                            .is_new_member = is_new_member};
+                            .is_new_member = is_new_member,
+                            .is_condemned = ordinal < sts->start || ordinal >= sts->end ||
+                                            set_options_skip(&sts->options, ordinal) != ordinal,
+                            .is_marked =
+                                str_eq(meta_annotation(obj, POD_REPLACE_ANNOTATION), S("true"))};
+    sts->kept_count += !pod->is_condemned;
     read_ready(sts, pod);
 }
 
@@ -102,14 +115,18 @@ void sts_claim_pods(struct sts *sts)
         claim_pod(sts, objs.list[i]);
     }
     qsort(sts->pods, sts->pods_count, sizeof *sts->pods, by_ordinal);
-    int64_t end = sts->start + sts->replicas;
-    while (sts->range_from < sts->pods_count && sts->pods[sts->range_from].ordinal < sts->start) {
-        sts->range_from++;
+}
+
+/* A paused rollout has come down to here: a pod below that goes away comes back as it was. */
+static bool is_held_back(const struct sts *sts, int64_t ordinal)
+{
+    for (size_t i = 0; sts->options.is_paused && i < sts->pods_count; i++) {
+        const struct sts_pod *pod = &sts->pods[i];
+        if (!pod->is_condemned && str_eq(pod->revision, sts->update.name)) {
+            return ordinal < pod->ordinal;
+        }
     }
-    sts->range_to = sts->range_from;
-    while (sts->range_to < sts->pods_count && sts->pods[sts->range_to].ordinal < end) {
-        sts->range_to++;
-    }
+    return sts->options.is_paused;
 }
 
 /* 2.5 step 2. */
@@ -118,9 +135,12 @@ static const struct sts_revision *revision_for(const struct sts *sts, int64_t or
     if (sts->is_on_delete) {
         return &sts->update;
     }
-    int64_t kept =
-        sts->has_rolling ? sts->partition : val_number_at(sts->obj, "status.currentReplicas", 0);
-    return ordinal < sts->start + kept ? &sts->current : &sts->update;
+    int64_t update_from = sts->update_from;
+    if (!sts->has_rolling) {
+        update_from = set_options_ordinal(&sts->options, sts->start,
+                                          val_number_at(sts->obj, "status.currentReplicas", 0));
+    }
+    return ordinal < update_from || is_held_back(sts, ordinal) ? &sts->current : &sts->update;
 }
 
 /* The template's volumes after the claims', which replace those of the same name (3.3). */
@@ -187,7 +207,7 @@ static struct val build_pod(struct sts *sts, const struct sts_revision *revision
     return pod;
 }
 
-static struct str pod_text(struct sts *sts, const char *verb, struct str pod, const char *end)
+struct str sts_pod_text(struct sts *sts, const char *verb, struct str pod, const char *end)
 {
     return arena_fmt(sts->arena, "%s Pod " STR_FMT " in StatefulSet " STR_FMT " %s", verb,
                      STR_ARG(pod), STR_ARG(sts->name), end);
@@ -220,15 +240,16 @@ bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
     if (!sts_create_claims(sts, out, ordinal, name, &why)) {
         sts_event(sts, out, "Warning", "FailedCreate",
                   arena_fmt(sts->arena, STR_FMT STR_FMT,
-                            STR_ARG(pod_text(sts, "create", name, "failed error: ")),
+                            STR_ARG(sts_pod_text(sts, "create", name, "failed error: ")),
                             STR_ARG(why)));
         return false;
     }
     struct action *action = actions_add(out, ACTION_CREATE, sts->pod_kind, sts->ns, name);
     action->body = arena_val(sts->arena, build_pod(sts, revision_for(sts, ordinal), ordinal, name));
     action->failure_event =
-        sts_failure(sts, "FailedCreate", pod_text(sts, "create", name, "failed error: %s"));
-    sts_event(sts, out, "Normal", "SuccessfulCreate", pod_text(sts, "create", name, "successful"));
+        sts_failure(sts, "FailedCreate", sts_pod_text(sts, "create", name, "failed error: %s"));
+    sts_event(sts, out, "Normal", "SuccessfulCreate",
+              sts_pod_text(sts, "create", name, "successful"));
     sts_update_claims(sts, out, ordinal, NULL, /* is_condemned= */ false);
     return true;
 }
@@ -236,10 +257,10 @@ bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
 void sts_delete_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod)
 {
     struct action *action = actions_delete(out, sts->pod_kind, pod->obj);
-    action->failure_event =
-        sts_failure(sts, "FailedDelete", pod_text(sts, "delete", pod->name, "failed error: %s"));
+    action->failure_event = sts_failure(sts, "FailedDelete",
+                                        sts_pod_text(sts, "delete", pod->name, "failed error: %s"));
     sts_event(sts, out, "Normal", "SuccessfulDelete",
-              pod_text(sts, "delete", pod->name, "successful"));
+              sts_pod_text(sts, "delete", pod->name, "successful"));
 }
 
 static bool has_storage(struct sts *sts, const struct sts_pod *pod)
@@ -278,8 +299,8 @@ static void patch_pod(struct sts *sts, struct actions *out, const struct sts_pod
     struct action *action = actions_add(out, ACTION_PATCH, sts->pod_kind, sts->ns, pod->name);
     action->body = arena_val(arena, body);
     action->uid = meta_uid(pod->obj);
-    action->failure_event =
-        sts_failure(sts, "FailedUpdate", pod_text(sts, "update", pod->name, "failed error: %s"));
+    action->failure_event = sts_failure(sts, "FailedUpdate",
+                                        sts_pod_text(sts, "update", pod->name, "failed error: %s"));
 }
 
 void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod)
@@ -300,6 +321,6 @@ void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *
     }
     if (changed > 0) {
         sts_event(sts, out, "Normal", "SuccessfulUpdate",
-                  pod_text(sts, "update", pod->name, "successful"));
+                  sts_pod_text(sts, "update", pod->name, "successful"));
     }
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Status of a StatefulSet: counters (spec/statefulset.md 2.9), promotion (2.10), and the write when
-// something changed (2.11). Conditions that others wrote stay: the write is a merge patch.
+// something changed (2.11). The write is a merge patch of what this controller owns, so it needs no
+// revision: a counter that is out of date is written again by the decision that the newer pod
+// brings. Only the list of conditions is written whole, and then names the version it was read
+// from.
 #include "controllers/meta.h"
 #include "controllers/statefulset.h"
 
@@ -61,7 +64,9 @@ void sts_write_status(struct sts *sts)
     };
     const struct val *old = val_get(sts->obj, S("status"));
     int64_t generation = val_number_at(sts->obj, "metadata.generation", 0);
-    if (val_number(val_get(old, S("observedGeneration")), 0) >= generation &&
+    struct val conditions;
+    bool has_conditions = !sts->is_deleting && sts_conditions(sts, &now, &conditions);
+    if (!has_conditions && val_number(val_get(old, S("observedGeneration")), 0) >= generation &&
         is_same(old, counters, sizeof counters / sizeof counters[0]) &&
         str_eq(val_text(val_get(old, S("currentRevision"))), now.current_revision) &&
         str_eq(val_text(val_get(old, S("updateRevision"))), now.update_revision)) {
@@ -78,11 +83,15 @@ void sts_write_status(struct sts *sts)
     val_set(arena, &status, S("collisionCount"), val_int(sts->collision_count));
     set_text(arena, &status, S("currentRevision"), now.current_revision);
     set_text(arena, &status, S("updateRevision"), now.update_revision);
+    if (has_conditions) {
+        val_set(arena, &status, S("conditions"), conditions);
+    }
     struct val body = val_map();
     val_set(arena, &body, S("status"), status);
     struct action *action =
         actions_add(sts->out, ACTION_PATCH_STATUS, sts->kind, sts->ns, sts->name);
     action->body = arena_val(arena, body);
     action->uid = sts->uid;
+    action->rev = has_conditions ? meta_rev(sts->obj) : 0;
     action->is_optional = true;
 }

@@ -209,9 +209,7 @@ TEST(a_deleted_set_leaves_its_claims)
     close_house(&h);
 }
 
-/* 55 characters: the set is accepted, but its pods' revision label would be too long. */
-#define LONG_NAME "a234567890123456789012345678901234567890123456789012345"
-
+/* The set is accepted, but its pods name an account that isn't there. */
 TEST(a_refused_write_sends_its_event_and_backs_off)
 {
     struct house h;
@@ -220,11 +218,11 @@ TEST(a_refused_write_sends_its_event_and_backs_off)
     struct str json = arena_fmt(h.arena, "%s", SET("1"));
     struct val body;
     EXPECT(json_read(json, h.arena, NULL, &body, &err) == 0);
-    val_set_path(h.arena, &body, "metadata.name", val_str(S(LONG_NAME)));
+    val_set_path(h.arena, &body, "spec.template.spec.serviceAccountName", val_str(S("nobody")));
     struct client_write create = {.verb = VERB_CREATE,
                                   .kind = KIND_STATEFUL_SET,
                                   .ns = S("default"),
-                                  .name = S(LONG_NAME),
+                                  .name = S("web"),
                                   .body = &body,
                                   .grace_seconds = -1};
     EXPECT_OK(h.client->ops->write(h.client, &create, NULL, NULL, &err));
@@ -232,9 +230,9 @@ TEST(a_refused_write_sends_its_event_and_backs_off)
         (void)loop_turn(h.loop);
     }
     EXPECT(!control_is_idle(h.control));
-    EXPECT(get(&h, KIND_PVC, "default", "data-" LONG_NAME "-0") != NULL);
-    EXPECT(get(&h, KIND_POD, "default", LONG_NAME "-0") == NULL);
-    const struct val *set = get(&h, KIND_STATEFUL_SET, "default", LONG_NAME);
+    EXPECT(get(&h, KIND_PVC, "default", "data-web-0") != NULL);
+    EXPECT(get(&h, KIND_POD, "default", "web-0") == NULL);
+    const struct val *set = get(&h, KIND_STATEFUL_SET, "default", "web");
     EXPECT_INT(1, (int)val_number_at(set, "status.observedGeneration", 0));
     struct count count = {0, S("FailedCreate")};
     h.client->ops->list(h.client, KIND_EVENT, S(""), count_event, &count);
