@@ -238,6 +238,9 @@ static int job_start(struct image_job *job, struct err *err)
     int ends[2];
     struct image_store *store = job->store;
     job->is_started = true;
+    if (store->dir == NULL) {
+        return err_set(err, ERR_DENIED, "this image store is held in memory and fetches nothing");
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         return err_errno(err, "socketpair");
     }

@@ -315,7 +315,8 @@ void machine_attach(struct machine *m)
     m->timer = (struct timer){0};
     m->runtime.exited = NULL;
     m->images.loop = sim->loop;
-    list_init(&m->images.jobs);
+    list_init(&m->images.jobs); /* what was under way went with the brain before */
+    m->images.kick = (struct timer){0};
     m->recorder = recorder_new(sim->loop, &sim->brain_rng, sim->node);
     struct node_config config = {.loop = sim->loop,
                                  .rng = &sim->brain_rng,
