@@ -56,8 +56,7 @@ enum {
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
     NOTES_MAX = 4,
-    DESCRIPTORS_MAX = 65536,
-    LARGE_BLOCK_BYTES = 256 << 10
+    DESCRIPTORS_MAX = 65536
 };
 
 /* Memory is given back when an interval of quiet follows this much work, counted in CPU time. */
@@ -565,6 +564,7 @@ static void check_store(void *ctx)
 
 static void give_back_memory(void)
 {
+    objects_rest();
     (void)malloc_trim(0);
     (void)dl_iterate_phdr(unmap_code, NULL);
 }
@@ -641,11 +641,8 @@ int brain_main(int argc, char **argv)
     struct brain b = {.api_fd = -1, .control_fd = -1, .keeper_fd = -1, .progress_fd = -1};
     struct err err = {0};
     (void)prctl(PR_SET_NAME, "coracle-brain");
-    /* One arena: a second one doubles what malloc keeps for the pool threads. Large blocks (a whole
-     * list as JSON) go back to the system when they are freed; by itself malloc would raise the
-     * threshold to the largest that it has seen, and keep them. */
+    /* One arena: a second one doubles what malloc keeps for the pool threads. */
     (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
     if (parse(&b, argc, argv) < 0) {
         log_error("this command is for the hull; start a cluster with `coracle up`");
         return 2;

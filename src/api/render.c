@@ -49,7 +49,7 @@ static const struct val *shown_form(struct arena *arena, const struct kind *kind
 }
 
 static void put_plain(struct buf *out, struct arena *arena, const struct kind *kind,
-                      struct object *object)
+                      struct object *object, enum object_json_use use)
 {
     const struct val *v = object_val(object);
     bool is_event = str_eq(kind->storage, S("events"));
@@ -57,7 +57,7 @@ static void put_plain(struct buf *out, struct arena *arena, const struct kind *k
         put_val(out, shown_form(arena, kind, v));
         return;
     }
-    put(out, object_json(object));
+    put(out, object_json(object, use));
 }
 
 static void put_partial(struct buf *out, const struct val *v)
@@ -198,7 +198,7 @@ int render_object(struct buf *out, struct arena *arena, const struct kind *kind,
         put_partial(out, object_val(object));
         break;
     case RENDER_PLAIN:
-        put_plain(out, arena, kind, object);
+        put_plain(out, arena, kind, object, OBJECT_JSON_SOON);
         break;
     }
     return finish(out);
@@ -241,7 +241,7 @@ int render_list(struct buf *out, struct arena *arena, const struct kind *kind,
             put_partial(out, object_val(object));
             break;
         case RENDER_PLAIN:
-            put_plain(out, arena, kind, object);
+            put_plain(out, arena, kind, object, OBJECT_JSON_LIST);
             break;
         }
     }
@@ -292,7 +292,7 @@ static void put_event_object(struct buf *out, struct arena *arena, const struct 
         if (v == &made) {
             put_val(out, v);
         } else {
-            put_plain(out, arena, kind, event->object);
+            put_plain(out, arena, kind, event->object, OBJECT_JSON_SOON);
         }
         break;
     }

@@ -4,6 +4,10 @@
 // aligned), then the bytes of all strings. Strings that repeat within a document ("name", "v1",
 // timestamps) are stored once, found through a small direct-mapped cache; that saves about a
 // seventh of a pod. Two walks over the tree with the same cache: one measures, one copies.
+//
+// Names of fields ("spec", "f:containers") are the same in all documents: the process keeps one
+// copy of each, up to a ceiling, and documents point to it; that saves another sixth of a pod. What
+// looks like a name but is the user's costs a slot, no more. One thread freezes.
 #include "data/val.h"
 
 #include "base/mem.h"
@@ -14,6 +18,13 @@
 
 enum { CACHE_SLOTS = 128, CACHED_LEN_MAX = 64 };
 
+enum { NAME_SLOTS = 2048, NAMES_MAX = 1024, NAME_LEN_MAX = 48 };
+
+static struct {
+    struct str slots[NAME_SLOTS]; /* open addressing, p NULL = free */
+    size_t count;
+} names;
+
 struct freezer {
     struct str cache[CACHE_SLOTS];
     size_t nodes;    /* bytes of items and members so far */
@@ -22,11 +33,39 @@ struct freezer {
     char *text_room;
 };
 
-static struct str *cache_slot(struct freezer *f, struct str s)
+static uint32_t hash_of(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     uint32_t h = (uint32_t)s.n * 0x9e3779b1U + p[0] * 31U + p[s.n / 2] * 131U + p[s.n - 1] * 521U;
-    return &f->cache[(h ^ h >> 15) % CACHE_SLOTS];
+    return h ^ h >> 15;
+}
+
+static bool is_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == ':')) {
+            return false;
+        }
+    }
+    return s.n > 0 && s.n <= NAME_LEN_MAX;
+}
+
+/* The process' copy of a name; NULL when it has none. */
+static const char *name_find(struct str s)
+{
+    if (!is_name(s)) {
+        return NULL;
+    }
+    size_t at = hash_of(s) % NAME_SLOTS;
+    while (names.slots[at].p != NULL && !str_eq(names.slots[at], s)) {
+        at = (at + 1) % NAME_SLOTS;
+    }
+    if (names.slots[at].p == NULL && names.count < NAMES_MAX) {
+        names.slots[at] = (struct str){xstrndup(s.p, s.n), s.n};
+        names.count++;
+    }
+    return names.slots[at].p;
 }
 
 static const char *freeze_text(struct freezer *f, struct str s)
@@ -34,7 +73,7 @@ static const char *freeze_text(struct freezer *f, struct str s)
     if (s.n == 0) {
         return "";
     }
-    struct str *slot = s.n <= CACHED_LEN_MAX ? cache_slot(f, s) : NULL;
+    struct str *slot = s.n <= CACHED_LEN_MAX ? &f->cache[hash_of(s) % CACHE_SLOTS] : NULL;
     if (slot != NULL && str_eq(*slot, s)) {
         return slot->p;
     }
@@ -48,6 +87,12 @@ static const char *freeze_text(struct freezer *f, struct str s)
         *slot = (struct str){at, s.n};
     }
     return at;
+}
+
+static const char *freeze_key(struct freezer *f, struct str key)
+{
+    const char *name = name_find(key);
+    return name != NULL ? name : freeze_text(f, key);
 }
 
 static void *node_take(struct freezer *f, size_t size)
@@ -77,7 +122,7 @@ static struct val freeze(struct freezer *f, const struct val *v)
         for (uint32_t i = 0; i < v->n; i++) {
             const struct member *m = &v->members[i];
             struct member copy = {
-                {freeze_text(f, m->key), m->key.n},
+                {freeze_key(f, m->key), m->key.n},
                 val_null()
             };
             copy.val = freeze(f, &m->val);

@@ -9,7 +9,6 @@
 #include "store/internal.h"
 
 #include "base/mem.h"
-#include "data/json.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -187,7 +186,7 @@ static void append_fill(struct store *store, struct append *append)
             continue;
         }
         size_t start = append->json.n;
-        (void)json_write(&append->json, object_val(p->object));
+        (void)buf_add(&append->json, object_json(p->object, OBJECT_JSON_SOON));
         append->versions[count++] = (struct journal_version){
             .rev = p->object->rev,
             .key = p->object->key,

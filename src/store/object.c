@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Objects: one block for the header and the key, one for the document, and the JSON only once
-// somebody asked for it.
+// Objects: one block for the header and the key, one for the document, and the JSON once somebody
+// asked for it. To encode a pod takes 9 µs, to keep the text of all would add half to what they
+// take: so a write's text stays for its journal, reply and watchers only, a list's until
+// objects_rest.
 #include "store/internal.h"
 
 #include "base/limits.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "data/json.h"
 
@@ -12,8 +15,21 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* Objects with their JSON, the one encoded last at the end. Texts of one kind lie together in
+ * memory and go together: those of lists between documents would leave holes. */
+static struct shelf {
+    struct list list;
+    size_t bytes;
+    size_t bytes_max;
+} shelves[] = {
+    [OBJECT_JSON_SOON] = {{&shelves[0].list, &shelves[0].list}, 0, 1 << 20 },
+    [OBJECT_JSON_LIST] = {{&shelves[1].list, &shelves[1].list}, 0, 32 << 20},
+};
+
 struct box {
     struct object object;
+    struct list kept; /* on shelf, while json is set */
+    struct shelf *shelf;
     bool is_volatile;
     char key[];
 };
@@ -75,27 +91,55 @@ struct object *object_ref(struct object *object)
     return object;
 }
 
+static void drop_json(struct box *box)
+{
+    struct str *json = &box->object.json;
+    if (json->p != NULL) {
+        list_remove(&box->kept);
+        box->shelf->bytes -= json->n;
+        free((char *)(uintptr_t)json->p);
+        *json = (struct str){0};
+    }
+}
+
 void object_unref(struct object *object)
 {
     if (object == NULL || --object->refs > 0) {
         return;
     }
     assert(object->refs == 0);
+    drop_json(box_of(object));
     doc_unref(object->doc);
-    free((char *)(uintptr_t)object->json.p);
     free(box_of(object));
 }
 
-struct str object_json(struct object *object)
+struct str object_json(struct object *object, enum object_json_use use)
 {
     if (object->json.p == NULL) {
+        struct box *box = box_of(object);
+        struct shelf *shelf = &shelves[use];
         auto_buf struct buf buf;
         buf_init(&buf, JSON_BYTES_MAX);
         (void)json_write(&buf, object_val(object)); /* a stored object is far below the ceiling */
         size_t n = buf.n;
         object->json = (struct str){xstrndup(buf_str(&buf).p, n), n};
+        box->shelf = shelf;
+        shelf->bytes += n;
+        list_add_tail(&shelf->list, &box->kept);
+        while (shelf->bytes > shelf->bytes_max && shelf->list.next != &box->kept) {
+            drop_json(container_of(shelf->list.next, struct box, kept));
+        }
     }
     return object->json;
+}
+
+void objects_rest(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shelves); i++) {
+        while (!list_empty(&shelves[i].list)) {
+            drop_json(container_of(shelves[i].list.next, struct box, kept));
+        }
+    }
 }
 
 bool object_is_volatile(const struct object *object)

@@ -46,8 +46,12 @@ static inline const struct val *object_val(const struct object *object)
 {
     return &object->doc->root;
 }
-/* The compact JSON text, encoded once and kept with the object. Borrowed. */
-struct str object_json(struct object *object);
+/* The compact JSON text, encoded once and kept for a while: SOON for what is written and watched (1
+ * MB of texts), LIST for what is read together (32 MB). Borrowed until the next call. */
+enum object_json_use { OBJECT_JSON_SOON, OBJECT_JSON_LIST };
+struct str object_json(struct object *object, enum object_json_use use);
+/* Frees the texts: for a process that has nothing to do. */
+void objects_rest(void);
 /* A version outside the store (rev 0, or of the caller's choice): dry runs, tests, remote caches.
  */
 struct object *object_new(struct str key, uint64_t rev, const struct val *root);

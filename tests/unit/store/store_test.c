@@ -113,7 +113,7 @@ static int del(struct world *w, const char *key, uint64_t expect)
 static struct str text_of(struct world *w, const char *key)
 {
     struct object *object = store_get(w->store, str_of(key));
-    return object == NULL ? S("-") : arena_dup(w->arena, object_json(object));
+    return object == NULL ? S("-") : arena_dup(w->arena, object_json(object, OBJECT_JSON_SOON));
 }
 
 /* "a@2=1;b@3=2;": key, revision and the number in .n. */
@@ -379,11 +379,12 @@ static struct str watches_text(struct world *w, const char *prefix, uint64_t las
         struct store_event event;
         EXPECT_OK(watch == NULL ? err.code : 0);
         while (watch_next(watch, &event) == 1) {
-            struct str before = event.before == NULL ? S("-") : object_json(event.before);
+            struct str before =
+                event.before == NULL ? S("-") : object_json(event.before, OBJECT_JSON_SOON);
             text = arena_fmt(w->arena, STR_FMT "%" PRIu64 "%s" STR_FMT " " STR_FMT " " STR_FMT "\n",
                              STR_ARG(text), event.rev, event.is_delete ? " deleted " : " ",
-                             STR_ARG(event.object->key), STR_ARG(object_json(event.object)),
-                             STR_ARG(before));
+                             STR_ARG(event.object->key),
+                             STR_ARG(object_json(event.object, OBJECT_JSON_SOON)), STR_ARG(before));
         }
         watch_close(watch);
     }
@@ -487,6 +488,25 @@ STORE_TEST(watch_drained_before_its_wake_is_queued_once)
     EXPECT_STR("+p/b@3;", watch_text(w, other));
     watch_close(watch);
     watch_close(other);
+}
+
+TEST(the_text_of_an_object_comes_back_after_a_rest)
+{
+    struct val v;
+    struct err err = {0};
+    struct arena *arena = arena_new(1 << 16);
+    EXPECT_OK(json_read(S("{\"n\":1}"), arena, NULL, &v, &err));
+    struct object *written = object_new(S("a/1"), 1, &v);
+    struct object *listed = object_new(S("a/2"), 2, &v);
+    EXPECT_STR("{\"n\":1}", object_json(written, OBJECT_JSON_SOON));
+    EXPECT_STR("{\"n\":1}", object_json(listed, OBJECT_JSON_LIST));
+    objects_rest();
+    EXPECT(written->json.p == NULL && listed->json.p == NULL);
+    EXPECT_STR("{\"n\":1}", object_json(written, OBJECT_JSON_LIST));
+    object_unref(listed);
+    object_unref(written);
+    objects_rest(); /* nothing is left of them */
+    arena_free(arena);
 }
 
 TEST(watches_that_sleep_fall_out_of_the_window)
