@@ -2,7 +2,8 @@
 //
 // Workers of the image store: each is a process that gets its request as one line of JSON on a
 // socket, answers with lines, {"progress": …} and at last {"images": […]} or {"error": …}, and
-// ends. JOBS_MAX run side by side, the others wait. Closing our end of the socket ends the worker.
+// ends. JOBS_MAX pulls run side by side, and as many loads;
+// the others wait. Closing our end of the socket ends the worker.
 #include "base/fd.h"
 #include "base/mem.h"
 #include "data/json.h"
@@ -273,16 +274,17 @@ static void kick(void *ctx)
     struct image_store *store = ctx;
     struct list *it;
     struct list *next;
-    int running = 0;
+    int running[2] = {0}; /* pulls; loads, which wait for no registry */
     list_foreach (it, next, &store->jobs) {
         struct image_job *job = container_of(it, struct image_job, node);
         struct err err;
-        if (!job->is_started && running < JOBS_MAX && job_start(job, &err) < 0) {
+        if (!job->is_started && running[job->loaded != NULL] < JOBS_MAX &&
+            job_start(job, &err) < 0) {
             start_next(store);
             job_refuse(job, &err); /* may change the list: the others have their turn later */
             return;
         }
-        running++;
+        running[job->loaded != NULL]++;
     }
 }
 
@@ -346,7 +348,11 @@ struct image_pull *image_pull(struct image_store *store, struct str ref,
 {
     auto_arena struct arena *arena = arena_new(IMAGE_ARENA_MAX);
     struct val request = val_map();
+    const struct image *present = image_find(store, ref);
+    struct str known = present == NULL ? S("") : image_digest_name(present, ref);
+    known = str_sub(known, (size_t)(str_find(known, '@') + 1), known.n);
     (void)val_set(arena, &request, S("reference"), val_str(ref));
+    (void)val_set(arena, &request, S("known"), val_str(known));
     (void)val_set(arena, &request, S("documents"), documents == NULL ? val_list() : *documents);
     char *text = write_request(store, arena, &request);
     struct image_job *job = job_find(store, text);

@@ -221,8 +221,8 @@ static void name_image(struct pulling *p, struct str text, const struct pulled *
     (void)val_set(p->arena, image, S("digest"), val_str(pulled->digest));
 }
 
-static int pull(struct pulling *p, struct str name, const struct val *documents, struct val *ret,
-                struct err *err)
+static int pull(struct pulling *p, struct str name, struct str known, const struct val *documents,
+                struct val *ret, struct err *err)
 {
     struct val registries;
     struct pulled pulled;
@@ -235,6 +235,7 @@ static int pull(struct pulling *p, struct str name, const struct val *documents,
         return err->code;
     }
     const struct pull_config config = {.reference = name,
+                                       .known = known,
                                        .registries = &registries,
                                        .documents = documents,
                                        .dir = dir,
@@ -246,7 +247,8 @@ static int pull(struct pulling *p, struct str name, const struct val *documents,
     int r = registry_pull(&config, p->arena, &pulled, err);
     struct err ignored;
     finish_unpacking(p, &ignored);
-    if (r < 0) {
+    if (r < 0 || pulled.is_known) {
+        *ret = val_list();
         return r;
     }
     if (image_load_manifest(p->layout, pulled.manifest, name, p->store, p->arena, ret, err) < 0) {
@@ -277,7 +279,7 @@ int image_pull_into(const struct val *request, void (*tell_progress)(const struc
             (void)val_push(arena, &documents, document);
         }
     }
-    int r = pull(p, name, &documents, ret, err);
+    int r = pull(p, name, val_text_at(request, "known"), &documents, ret, err);
     free(p->layout);
     return r;
 }

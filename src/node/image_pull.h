@@ -7,8 +7,9 @@
 
 #include "data/val.h"
 
-/* request is {"reference", "store", "documents"}; ret as of image_load_into, with one image, under
- * the reference's tag and its digest. progress gets what image_pull's callback is given. */
+/* request is {"reference", "known", "store", "documents"}; ret as of image_load_into, with one
+ * image, under the reference's tag and its digest; empty when its registry still has what is known.
+ * progress gets what image_pull's callback is given. */
 MUST_CHECK int image_pull_into(const struct val *request,
                                void (*progress)(const struct val *progress), struct arena *arena,
                                struct val *ret, struct err *err);

@@ -12,7 +12,7 @@ enum { IMAGE_NAMES_MAX = 1024 /* of one archive */ };
 
 /* Below the store: blobs of pulls, named by their digests, as an OCI layout has them. */
 #define DOWNLOAD_DIR "download"
-#define BLOBS_DIR    DOWNLOAD_DIR "/blobs/sha256"
+#define BLOBS_DIR    "download/blobs/sha256"
 
 struct image_entry {
     struct image image;

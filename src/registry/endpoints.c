@@ -112,6 +112,7 @@ static void add_endpoint(const struct val *config, struct str domain, struct str
     e.host = str_cut(&rest, '/');
     e.host = str_eq(e.host, S("registry-1.docker.io")) ? S("docker.io") : e.host;
     e.is_mirror = !str_eq(e.host, domain);
+    e.is_local = is_loopback(e.host);
     const struct val *own = val_get(val_get(config, S("configs")), e.host);
     const struct val *auth = val_get(own, S("auth"));
     e.ca_file = val_text_at(own, "tls.ca_file");
@@ -148,7 +149,7 @@ size_t endpoints_find(const struct val *config, struct str domain, struct arena 
         struct str host = str_eq(domain, S("docker.io")) ? S("registry-1.docker.io") : domain;
         struct str url = arena_fmt(arena, "https://" STR_FMT, STR_ARG(host));
         add_endpoint(config, domain, url, arena, &ret[count]);
-        ret[count].may_be_plain = is_loopback(host);
+        ret[count].may_be_plain = ret[count].is_local;
         count++;
     }
     return count;

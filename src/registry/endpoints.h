@@ -16,7 +16,8 @@ struct endpoint {
     struct str url;    /* "https://reg.example:5000", without /v2/ */
     struct str host;   /* "reg.example:5000"; "docker.io" for Docker Hub itself */
     bool is_mirror;    /* another host than the reference names */
-    bool may_be_plain; /* a registry on this machine: HTTP where HTTPS is not spoken */
+    bool is_local;     /* on this machine's loopback: asked through no proxy */
+    bool may_be_plain; /* local, and no scheme was given: HTTP where HTTPS is not spoken */
     struct str ca_file;
     bool is_unverified;
     bool has_account;

@@ -149,6 +149,7 @@ static int fetch_token(struct origin *o, const struct credential *who, struct er
                        STR_ARG(str_sub(c->realm, 0, WORDS_MAX)));
     }
     struct transfer_request request = {.url = c->realm,
+                                       .is_direct = o->config.endpoint->is_local,
                                        .ca_file = o->config.endpoint->ca_file,
                                        .is_unverified = o->config.endpoint->is_unverified};
     write_parameters(o, c, &parameters);
@@ -235,7 +236,8 @@ static void make_request(struct origin *o, struct str url, struct transfer_reque
     *ret = (struct transfer_request){.url = url,
                                      .authorization = o->authorization,
                                      .ca_file = o->config.endpoint->ca_file,
-                                     .is_unverified = o->config.endpoint->is_unverified};
+                                     .is_unverified = o->config.endpoint->is_unverified,
+                                     .is_direct = o->config.endpoint->is_local};
 }
 
 void origin_blob_request(struct origin *o, struct str digest, uint64_t offset,
@@ -245,15 +247,24 @@ void origin_blob_request(struct origin *o, struct str digest, uint64_t offset,
     ret->offset = offset;
 }
 
+/* What is asked for, GET or HEAD. */
+struct question {
+    const char *kind;
+    struct str name;
+    size_t bytes_max;
+    bool is_head;
+};
+
 /* One request; over plain HTTP from here on where a registry of this machine speaks no TLS. */
-static int ask(struct origin *o, const char *kind, struct str name, size_t bytes_max,
-               const struct transfer_head **ret_head, struct str *ret_body, struct err *err)
+static int ask(struct origin *o, const struct question *q, const struct transfer_head **ret_head,
+               struct str *ret_body, struct err *err)
 {
     for (;;) {
         struct transfer_request request;
-        make_request(o, make_url(o, kind, name), &request);
-        request.accept = strcmp(kind, "manifests") == 0 ? str_of(manifest_accept) : S("*/*");
-        int r = transfer_get(o->config.transfers, &request, bytes_max, o->config.arena, ret_head,
+        make_request(o, make_url(o, q->kind, q->name), &request);
+        request.accept = strcmp(q->kind, "manifests") == 0 ? str_of(manifest_accept) : S("*/*");
+        request.is_head = q->is_head;
+        int r = transfer_get(o->config.transfers, &request, q->bytes_max, o->config.arena, ret_head,
                              ret_body, err);
         if (r != ERR_AGAIN || !o->config.endpoint->may_be_plain ||
             !str_starts(o->url, S("https://"))) {
@@ -263,12 +274,12 @@ static int ask(struct origin *o, const char *kind, struct str name, size_t bytes
     }
 }
 
-int origin_get(struct origin *o, const char *kind, struct str name, size_t bytes_max,
-               const struct transfer_head **ret_head, struct str *ret_body, struct err *err)
+static int insist(struct origin *o, const struct question *q, const struct transfer_head **ret_head,
+                  struct str *ret_body, struct err *err)
 {
     bool is_fresh = false;
     for (;;) {
-        if (ask(o, kind, name, bytes_max, ret_head, ret_body, err) < 0) {
+        if (ask(o, q, ret_head, ret_body, err) < 0) {
             return err->code;
         }
         int status = (*ret_head)->status;
@@ -293,4 +304,19 @@ int origin_get(struct origin *o, const char *kind, struct str name, size_t bytes
     }
     (void)origin_refusal(*ret_head, *ret_body, err);
     return err_wrap(err, STR_FMT, STR_ARG(o->url));
+}
+
+int origin_get(struct origin *o, const char *kind, struct str name, size_t bytes_max,
+               const struct transfer_head **ret_head, struct str *ret_body, struct err *err)
+{
+    const struct question q = {.kind = kind, .name = name, .bytes_max = bytes_max};
+    return insist(o, &q, ret_head, ret_body, err);
+}
+
+int origin_head(struct origin *o, struct str name, const struct transfer_head **ret_head,
+                struct err *err)
+{
+    const struct question q = {.kind = "manifests", .name = name, .is_head = true};
+    struct str body;
+    return insist(o, &q, ret_head, &body, err);
 }

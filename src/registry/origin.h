@@ -27,6 +27,10 @@ MUST_CHECK int origin_get(struct origin *o, const char *kind, struct str name, s
                           const struct transfer_head **ret_head, struct str *ret_body,
                           struct err *err);
 
+/* The same without a body, for a manifest: the head alone. */
+MUST_CHECK int origin_head(struct origin *o, struct str name, const struct transfer_head **ret_head,
+                           struct err *err);
+
 /* For transfers side by side: the request of a blob, valid until the next call. */
 void origin_blob_request(struct origin *o, struct str digest, uint64_t offset,
                          struct transfer_request *ret);

@@ -16,6 +16,7 @@ enum { PULL_CONFIG_BYTES_MAX = 8 << 20, PULL_INDEX_DEPTH_MAX = 4 };
 
 struct pull_config {
     struct str reference;         /* in its normal form */
+    struct str known;             /* digest of what is here by this name; empty = nothing */
     const struct val *registries; /* of endpoints_read, or a null value */
     const struct val *documents;  /* credentials, see credentials.h */
     int dir;                      /* of the blobs */
@@ -30,6 +31,7 @@ struct pull_config {
 };
 
 struct pulled {
+    bool is_known;       /* the registry still has what is here: nothing was fetched */
     struct str digest;   /* of what the reference names: an index's or a manifest's */
     struct str manifest; /* digest of the manifest for this machine */
 };

@@ -242,6 +242,12 @@ static struct transfer *transfer_new(struct transfers *all, const struct transfe
     if (request->form.n > 0) {
         (void)api->curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, form);
     }
+    if (request->is_head) {
+        (void)api->curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+    }
+    if (request->is_direct) {
+        (void)api->curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
+    }
     if (request->offset > 0) {
         (void)api->curl_easy_setopt(t->easy, CURLOPT_RANGE, range);
     }
@@ -304,6 +310,7 @@ int transfer_get(struct transfers *all, const struct transfer_request *request, 
     const struct transfer_sink sink = {.bytes = keep_bytes, .ctx = &body};
     transfer_free(all->last);
     all->last = transfer_new(all, request, &sink);
+    (void)all->api.curl_easy_setopt(all->last->easy, CURLOPT_TIMEOUT, (long)TRANSFER_GET_SECONDS);
     CURLcode code = all->api.curl_easy_perform(all->last->easy);
     if (finish(all->last, code, err) < 0) {
         return err->code;

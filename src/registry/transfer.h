@@ -17,6 +17,7 @@ enum {
     TRANSFER_CONNECT_SECONDS = 30,
     TRANSFER_SLOW_BYTES = 1024,
     TRANSFER_SLOW_SECONDS = 30,
+    TRANSFER_GET_SECONDS = 120, /* for the whole of what transfer_get fetches */
 };
 
 struct transfers; /* what goes on side by side, and the connections that stay open */
@@ -30,6 +31,8 @@ struct transfer_request {
     struct str authorization; /* header value; empty = none */
     struct str accept;        /* empty = none */
     struct str form;          /* URL-encoded: sent as a POST; empty = GET */
+    bool is_head;             /* HEAD: no body */
+    bool is_direct;           /* through no proxy */
     uint64_t offset;          /* from this byte on (Range) */
     struct str ca_file;       /* empty = the system's */
     bool is_unverified;       /* any certificate will do */
