@@ -71,19 +71,24 @@ static void check_shrink(struct admission *a, const struct val *template, struct
     }
 }
 
+void set_template_validate(const struct val *template, struct str path, struct causes *causes)
+{
+    struct arena *a = causes->arena;
+    claim_spec_validate(val_get(template, S("spec")), arena_fmt(a, STR_FMT ".spec", STR_ARG(path)),
+                        causes);
+    check_labels(val_path(template, "metadata.labels"),
+                 arena_fmt(a, STR_FMT ".metadata.labels", STR_ARG(path)), causes);
+    check_annotations(val_path(template, "metadata.annotations"),
+                      arena_fmt(a, STR_FMT ".metadata.annotations", STR_ARG(path)), causes);
+}
+
 static void admit_template(struct admission *a, size_t index, const struct val *template,
                            const struct val *old, struct str set)
 {
     struct str path = arena_fmt(a->arena, "spec.volumeClaimTemplates[%zu]", index);
     struct quantity now;
     struct quantity before;
-    claim_spec_validate(val_get(template, S("spec")),
-                        arena_fmt(a->arena, STR_FMT ".spec", STR_ARG(path)), a->causes);
-    check_labels(val_path(template, "metadata.labels"),
-                 arena_fmt(a->arena, STR_FMT ".metadata.labels", STR_ARG(path)), a->causes);
-    check_annotations(val_path(template, "metadata.annotations"),
-                      arena_fmt(a->arena, STR_FMT ".metadata.annotations", STR_ARG(path)),
-                      a->causes);
+    set_template_validate(template, path, a->causes);
     if (storage_of(template, editable[2], &now) && storage_of(old, editable[2], &before) &&
         quantity_cmp(now, before) < 0) {
         check_shrink(

@@ -8,6 +8,8 @@
 
 #include "api/strategy.h"
 
+/* What makes a claim that can be created: its specification, labels and annotations. */
+void set_template_validate(const struct val *template, struct str path, struct causes *causes);
 /* Marks an edit (SET_TEMPLATES_EDITED) and refuses what can't be carried out. */
 void set_templates_admit(struct admission *a, struct val *obj);
 /* spec with the editable parts of its claim templates as before has them: what still differs may

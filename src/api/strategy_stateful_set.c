@@ -9,7 +9,6 @@
 #include "api/set_options.h"
 #include "api/set_templates.h"
 #include "api/strategy.h"
-#include "api/strategy_claim.h"
 #include "api/strategy_pod.h"
 #include "base/mem.h"
 
@@ -107,9 +106,8 @@ static void check_new_set(struct admission *a, const struct val *obj, const stru
     }
     const struct val *templates = val_get(spec, S("volumeClaimTemplates"));
     for (size_t i = 0; i < val_count(templates); i++) {
-        claim_spec_validate(val_get(val_at(templates, i), S("spec")),
-                            arena_fmt(a->arena, "spec.volumeClaimTemplates[%zu].spec", i),
-                            a->causes);
+        set_template_validate(val_at(templates, i),
+                              arena_fmt(a->arena, "spec.volumeClaimTemplates[%zu]", i), a->causes);
     }
     const struct val *name = val_path(obj, "metadata.name");
     if (val_text(name).n > USEFUL_NAME_LEN) {
@@ -249,6 +247,12 @@ static void check_template_rules(const struct val *spec, struct causes *causes)
     if (val_path(spec, "template.spec.activeDeadlineSeconds") != NULL) {
         cause_add(causes, CAUSE_FORBIDDEN, S("spec.template.spec.activeDeadlineSeconds"), NULL,
                   S("activeDeadlineSeconds in StatefulSet is not Supported"));
+    }
+    /* Every pod made from it would be replaced at once, without end. */
+    if (val_get(val_path(spec, "template.metadata.annotations"), POD_REPLACE_ANNOTATION) != NULL) {
+        cause_add(causes, CAUSE_FORBIDDEN,
+                  S("spec.template.metadata.annotations[coracle.io/replace]"), NULL,
+                  S("is for single pods"));
     }
 }
 

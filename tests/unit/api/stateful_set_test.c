@@ -87,10 +87,16 @@ TEST(stateful_set_create_refuses_in_upstreams_words)
              "'requests':{'storage':'1Gi'}}}}]"),
          INVALID "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access "
                  "mode is required"                                                                                                                },
-        {"{'metadata':{'name':'" LONG_52 "'},'spec':{" SELECTOR "," TEMPLATE "}}",               ""                                                },
+        {SET("," CLAIM(",'labels':{'a b':'c'}",                                                  "1Gi")),
+         INVALID "spec.volumeClaimTemplates[0].metadata.labels: Invalid value: \"a b\""},
+        {"{" META ",'spec':{" SELECTOR ",'template':{'metadata':{'labels':{'app':'x'},"
+         "'annotations':{'coracle.io/replace':'true'}},'spec':{" POD_SPEC "}}}}",
+         INVALID "spec.template.metadata.annotations[coracle.io/replace]: Forbidden: is for single "
+                 "pods"                                                        },
+        {"{'metadata':{'name':'" LONG_52 "'},'spec':{" SELECTOR "," TEMPLATE "}}",                                                                                      ""        },
         {"{'metadata':{'name':'" LONG_52 "x'},'spec':{" SELECTOR "," TEMPLATE "}}",
          "StatefulSet.apps \"" LONG_52 "x\" is invalid: metadata.name: Invalid value: \"" LONG_52
-         "x\": must be no more than 52 characters: "                                                                                               },
+         "x\": must be no more than 52 characters: "                                                       },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct api_bench b;
