@@ -31,7 +31,6 @@ spec:
         image: $image
         command: [sh, -c, 'mkdir /www; hostname >/www/index.html; echo begun; exec busybox httpd -f -p 80 -h /www']
         ports: [{containerPort: 80, name: http}]
-        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
 ---
 apiVersion: v1
 kind: Pod
@@ -53,6 +52,8 @@ t_has "exec in no container" 'container no is not valid for pod web-0' bad kubec
 t_has "attach passes both ways" $'got one\ngot end' sh -c 'printf "one\nend\n" | timeout 20 kubectl attach -i reader'
 t "the container ended by it" soon 10 is kubectl get pod reader -o 'jsonpath={.status.phase}' = Succeeded
 t_has "exec in a completed pod" 'cannot exec (in|into) a container in a completed pod' bad kubectl exec reader -- ls
+# Without a terminal of our own to take the size from, script(1) makes one.
+t_has "exec in a terminal of our size" $'/dev/pts/0\r\n30 100\r' timeout 20 script -qec 'stty rows 30 cols 100; kubectl exec -it web-0 -- sh -c "sleep 0.3; tty; stty size"' /dev/null
 t_is "run -i --rm gives output and exit code" $'from stdin\n4' bash -c \
     "echo 'echo from stdin; exit 4' | timeout 20 kubectl run r1 --image=$image --restart=Never -i --rm 2>/dev/null -- sh | grep -o 'from stdin'; echo \${PIPESTATUS[1]}"
 kubectl run lines --image=$image --restart=Never -- sh -c 'for i in 1 2 3 4 5; do echo "line $i"; sleep 0.2; done' >/dev/null
@@ -91,6 +92,7 @@ t_is "through the API to a pod" web-1 kubectl get --raw $at/pods/web-1/proxy/
 t_is "and its port" web-0 kubectl get --raw $at/pods/web-0:80/proxy/index.html
 t_has "to a service" '^web-[01]$' kubectl get --raw $at/services/web:http/proxy/
 t_has "and its port" '^web-[01]$' kubectl get --raw $at/services/web:8080/proxy/
+t_is "any length" 100000000 sh -c "kubectl exec web-0 -- dd if=/dev/null of=/www/big bs=1 seek=100000000 count=0 2>/dev/null && kubectl get --raw $at/pods/web-0/proxy/big | wc -c"
 t_has "nobody there" 'error trying to reach service: dial tcp 10\.[0-9.]+:81: connect: connection refused' bad kubectl get --raw $at/pods/web-0:81/proxy/
 t_has "no such port" 'no service port 81 found for service "web"' bad kubectl get --raw $at/services/web:81/proxy/
 kubectl proxy --port=0 >"$work/proxy.log" 2>&1 &
@@ -117,7 +119,7 @@ t_has "a field that can't select" 'field label not supported: foo' bad kubectl g
 t_has "a selector that isn't one" "unable to parse requirement: found '', expected: ',' or '\)'" bad kubectl get cm -l 'a in (c'
 t_has "top says why not" 'Metrics API not available' bad kubectl top pods
 watched() {
-    timeout 3 kubectl get cm -w --watch-only -o name &
+    timeout 2 kubectl get cm -w --watch-only -o name &
     sleep 0.7
     kubectl create cm seen && kubectl label cm seen a=b && kubectl delete cm seen
     wait
