@@ -8,6 +8,8 @@ FLAVOUR ?= release
 B       := build/$(FLAVOUR)
 V       ?= 0
 Q       := $(if $(filter 0,$(V)),@,)
+OBJCOPY ?= objcopy
+STRIP   ?= strip
 CC      := $(shell command -v ccache) $(if $(filter fuzz,$(FLAVOUR)),clang,gcc)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
@@ -45,8 +47,8 @@ all: $(B)/coracle
 $(B)/coracle: $(B)/src/main.o $(B)/src/brain.o $(B)/libcoracle.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@.full $^ $(LIBS)
-	$(Q)$(if $(filter release,$(FLAVOUR)),objcopy --only-keep-debug $@.full $@.debug && \
-	  strip -o $@ $@.full && objcopy --add-gnu-debuglink=$@.debug $@ && rm $@.full,mv $@.full $@)
+	$(Q)$(if $(filter release,$(FLAVOUR)),$(OBJCOPY) --only-keep-debug $@.full $@.debug && \
+	  $(STRIP) -o $@ $@.full && $(OBJCOPY) --add-gnu-debuglink=$@.debug $@ && rm $@.full,mv $@.full $@)
 $(B)/libcoracle.a: $(OBJ)
 	@echo "  AR  $@"
 	$(Q)rm -f $@ && ar rcs $@ $^
