@@ -189,6 +189,15 @@ struct status status_forbidden(struct arena *arena, const struct kind *kind, str
     return status;
 }
 
+struct status status_too_large(struct arena *arena)
+{
+    return (struct status){
+        .code = 413,
+        .reason = S("RequestEntityTooLarge"),
+        .message =
+            arena_fmt(arena, "Request entity too large: limit is %d values", DOC_VALUES_MAX)};
+}
+
 struct status status_bad_request(struct arena *arena, struct str message)
 {
     return (struct status){

@@ -65,6 +65,8 @@ struct status status_invalid(struct arena *arena, const struct kind *kind, struc
                              const struct causes *causes);
 struct status status_forbidden(struct arena *arena, const struct kind *kind, struct str name,
                                struct str why);
+/* More than DOC_VALUES_MAX values. */
+struct status status_too_large(struct arena *arena);
 struct status status_bad_request(struct arena *arena, struct str message);
 struct status status_no_route(void);
 struct status status_method_not_allowed(void);

@@ -6,6 +6,7 @@
 
 #include "api/managed.h"
 #include "api/meta.h"
+#include "base/limits.h"
 
 static void admission_warn(void *ctx, struct str text)
 {
@@ -103,7 +104,11 @@ static int check_home(struct write *write)
     return write_fail(write, status);
 }
 
-enum { GENERATE_BASE_MAX = 58, GENERATE_TRIES = 8 };
+enum {
+    GENERATE_BASE_MAX = 58,
+    GENERATE_TRIES = 8,
+    OWNED_VALUES_MAX = 4 * DOC_VALUES_MAX /* with the owners of fields: any number may apply */
+};
 
 /* Settles name and key: the given one must be free, a generated one is tried eight times. */
 static int settle_name(struct write *write)
@@ -168,8 +173,19 @@ static void stamp_new(struct write *write)
     }
 }
 
+/* What patches can make of an object is capped as what can be sent; owners of fields come on top.
+ */
+static bool is_too_large(const struct write *write)
+{
+    return val_size(&write->obj) - val_size(val_path(&write->obj, "metadata.managedFields")) >
+           DOC_VALUES_MAX;
+}
+
 int write_create_obj(struct write *write)
 {
+    if (is_too_large(write)) {
+        return write_fail(write, status_too_large(write->arena));
+    }
     struct str rev = val_text_at(&write->obj, "metadata.resourceVersion");
     if (rev.n != 0 && !str_eq(rev, S("0"))) {
         return write_fail(
@@ -344,6 +360,9 @@ bool write_is_finished(const struct write *write)
 int write_update_obj(struct write *write)
 {
     struct causes causes;
+    if (is_too_large(write)) {
+        return write_fail(write, status_too_large(write->arena));
+    }
     causes_init(&causes, write->arena);
     if (write_preconditions(write) < 0 || settle_meta(write) < 0) {
         return -1;
@@ -408,6 +427,9 @@ static void stored(void *ctx, struct object *object, const struct err *err)
 
 int write_put(struct write *write)
 {
+    if (val_size(&write->obj) > OWNED_VALUES_MAX) {
+        return write_fail(write, status_too_large(write->arena));
+    }
     if (write->req->opt.is_dry_run) {
         write_answer(write, NULL, &write->obj);
         return 0;

@@ -7,8 +7,11 @@
 enum {
     BODY_BYTES_MAX = 3 << 20, /* request body: the API server's own cap (spec/api.md 2) */
     HEADER_BYTES_MAX =
-        64 << 10,       /* request line and headers: bearer tokens and long selectors fit */
-    DOC_DEPTH_MAX = 64, /* nesting of a document; Kubernetes objects stay under 30 */
+        64 << 10,           /* request line and headers: bearer tokens and long selectors fit */
+    DOC_DEPTH_MAX = 64,     /* nesting of a document; Kubernetes objects stay under 30 */
+    DOC_VALUES_MAX = 50000, /* values of one object or patch: what is made of each on its way
+                               (errors, owners of fields) must fit the request's arena. A slice of
+                               1,000 endpoints has 13,000 */
     REQUEST_ARENA_MAX = 64 << 20, /* a 3 MiB body as a tree, its merged twin and their encodings */
     DECIDE_ARENA_MAX = 256 << 20, /* one decision over a namespace of 10,000 pods */
     JSON_BYTES_MAX = 512 << 20,   /* an encoded list */

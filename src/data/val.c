@@ -248,6 +248,16 @@ int val_cmp(const struct val *a, const struct val *b)
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
+size_t val_size(const struct val *v)
+{
+    size_t count = v == NULL ? 0 : 1;
+    for (uint32_t i = 0; i < val_count(v); i++) {
+        count += val_size(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
+    }
+    return count;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 size_t val_depth(const struct val *v)
 {
     size_t deepest = 0;

@@ -62,6 +62,8 @@ int64_t val_number_at(const struct val *v, const char *path, int64_t otherwise);
 bool val_true_at(const struct val *v, const char *path);
 /* How deep lists and maps nest: 0 = a scalar. */
 size_t val_depth(const struct val *v);
+/* How many values the tree holds, itself counted. */
+size_t val_size(const struct val *v);
 /* Deep equality; an int and a double are equal when their numbers are. val_cmp is a total order. */
 bool val_eq(const struct val *a, const struct val *b);
 int val_cmp(const struct val *a, const struct val *b);

@@ -7,7 +7,7 @@
 #include "data/yaml.h"
 #include "server/internal.h"
 
-enum { MANAGER_LEN_MAX = 128, DRY_RUNS_MAX = 8 };
+enum { MANAGER_LEN_MAX = 128, DRY_RUNS_MAX = 8, WARNINGS_MAX = 100 };
 
 struct str query_text(struct job *job, struct str name)
 {
@@ -265,6 +265,9 @@ static void add_warning(struct job *job, struct str text)
 static void on_duplicate(void *ctx, struct str path)
 {
     struct job *job = ctx;
+    if (job->req.warnings_count == WARNINGS_MAX) {
+        return;
+    }
     add_warning(job, arena_fmt(job->arena, "duplicate field \"" STR_FMT "\"", STR_ARG(path)));
 }
 
@@ -388,6 +391,10 @@ bool read_body(struct job *job, struct status *ret)
         struct str why = arena_dup(job->arena, str_of(err.msg));
         *ret = is_delete || job->verb == VERB_PATCH ? status_bad_request(job->arena, why)
                                                     : undecodable(job, why);
+        return false;
+    }
+    if (val_size(body) > DOC_VALUES_MAX) {
+        *ret = status_too_large(job->arena);
         return false;
     }
     if (is_delete) {
