@@ -4,6 +4,7 @@
 #include "api/api.h"
 
 #include "api/verbs.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -225,6 +226,9 @@ void req_val(struct api_req *req, int code, const struct val *val)
 
 void req_warn(struct api_req *req, struct str text)
 {
+    if (req->warnings_count == WARNINGS_MAX) {
+        return;
+    }
     struct str *list = arena_alloc(req->arena, (req->warnings_count + 1) * sizeof(*list));
     if (req->warnings_count != 0) {
         memcpy(list, req->warnings, req->warnings_count * sizeof(*list));

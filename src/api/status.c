@@ -82,6 +82,9 @@ void cause_add(struct causes *causes, enum cause_type type, struct str path,
 {
     struct arena *arena = causes->arena;
     struct str text = str_of(cause_rows[type].text);
+    if (causes->count == CAUSES_MAX) {
+        return;
+    }
     if (cause_rows[type].shows_value) {
         struct str shown = value_text(arena, value);
         text = arena_fmt(arena, STR_FMT ": " STR_FMT, STR_ARG(text), STR_ARG(shown));

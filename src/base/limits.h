@@ -12,6 +12,8 @@ enum {
     DOC_VALUES_MAX = 50000, /* values of one object or patch: what is made of each on its way
                                (errors, owners of fields) must fit the request's arena. A slice of
                                1,000 endpoints has 13,000 */
+    CAUSES_MAX = 1000,      /* errors told of one object; a person reads the first */
+    WARNINGS_MAX = 100,     /* told of one request, each in a header of its own */
     REQUEST_ARENA_MAX = 64 << 20, /* a 3 MiB body as a tree, its merged twin and their encodings */
     DECIDE_ARENA_MAX = 256 << 20, /* one decision over a namespace of 10,000 pods */
     JSON_BYTES_MAX = 512 << 20,   /* an encoded list */

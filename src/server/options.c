@@ -7,7 +7,7 @@
 #include "data/yaml.h"
 #include "server/internal.h"
 
-enum { MANAGER_LEN_MAX = 128, DRY_RUNS_MAX = 8, WARNINGS_MAX = 100 };
+enum { MANAGER_LEN_MAX = 128, DRY_RUNS_MAX = 8 };
 
 struct str query_text(struct job *job, struct str name)
 {

@@ -3,6 +3,9 @@
 // Requests and their answers (spec/api.md 3 to 6).
 #include "bench.h"
 
+#include "base/limits.h"
+#include "base/mem.h"
+
 #include <stdio.h>
 
 static struct answer create(struct api_bench *b, enum kind_id kind, const char *body)
@@ -573,4 +576,32 @@ TEST(delete_options_come_in_the_body)
         EXPECT_INT(rows[i].is_deleted, got.is_deleted);
     }
     bench_close(&b);
+}
+
+/* A body of 3 MiB may hold a million values. */
+TEST(objects_have_a_ceiling_of_values)
+{
+    static const struct {
+        const char *item;
+        size_t count;
+        int code;
+    } rows[] = {
+        {"'',",    DOC_VALUES_MAX - 1000, 422}, /* each is an error, a thousand are told */
+        {"'a/b',", DOC_VALUES_MAX,        413},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct api_bench b;
+        auto_buf struct buf body;
+        buf_init(&body, BODY_BYTES_MAX);
+        (void)buf_add(&body, S("{'metadata':{'name':'a','finalizers':["));
+        for (size_t k = 0; k < rows[i].count; k++) {
+            (void)buf_add(&body, str_of(rows[i].item));
+        }
+        (void)buf_add(&body, S("'a/b']}}"));
+        bench_open(&b);
+        struct answer got = create(&b, KIND_CONFIG_MAP, body.p);
+        EXPECT_INT(rows[i].code, got.code);
+        EXPECT(val_count(val_path(&got.val, "details.causes")) <= CAUSES_MAX);
+        bench_close(&b);
+    }
 }
