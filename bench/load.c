@@ -7,26 +7,41 @@
 //   load PKI_DIR PORT get CLIENTS SECONDS         one ConfigMap again and again
 //   load PKI_DIR PORT fill COUNT                  pods that no scheduler takes
 //   load PKI_DIR PORT list PATH TIMES             whole lists, one after the other
-//   load PKI_DIR PORT watch COUNT                 opens watches, holds them until its input ends
-//   load PKI_DIR PORT start NODE IMAGE COUNT      bound pods, one after the other, by their stamps
-//   load PKI_DIR PORT hold NODE IMAGE COUNT       the same, but they stay
-//   load PKI_DIR PORT drop COUNT                  ends those that stay
-//   load PKI_DIR PORT roll STATEFULSET_JSON       one StatefulSet named bench, of two replicas
+//   load PKI_DIR PORT watch COUNT                 opens watches; at a line of input, one change to
+//   all of them load PKI_DIR PORT start NODE IMAGE COUNT      bound pods, one after the other, by
+//   their stamps load PKI_DIR PORT hold NODE IMAGE COUNT [FIRST]  the same, but they stay load
+//   PKI_DIR PORT drop COUNT                  ends those that stay load PKI_DIR PORT roll
+//   STATEFULSET_JSON       one StatefulSet named bench, of two replicas load PKI_DIR PORT scale
+//   POLICY COUNT IMAGE    a StatefulSet without probes until all are Ready, then its end load
+//   PKI_DIR PORT stages IMAGE                what a user waits for, from the API to an app that
+//   resolves names load PKI_DIR PORT service NETNS SELECTOR TIMES  new Services until a connection
+//   gets through
 #include "wire.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 256, SAMPLES_MAX = 1 << 20, PATH_BYTES = 256, BODY_BYTES = 2048 };
+enum {
+    CLIENTS_MAX = 256,
+    SAMPLES_MAX = 1 << 20,
+    PATH_BYTES = 256,
+    BODY_BYTES = 2048,
+    WATCHES_MAX = 4096
+};
 
 #define CONFIG_MAPS "/api/v1/namespaces/default/configmaps"
 #define PODS        "/api/v1/namespaces/default/pods"
+#define SERVICES    "/api/v1/namespaces/default/services"
 #define SETS        "/apis/apps/v1/namespaces/default/statefulsets"
 
 static int64_t samples[SAMPLES_MAX];
@@ -181,15 +196,30 @@ static void sync_disk(const char *dir, int times)
 
 static void watch_many(int count)
 {
+    static struct wire *watches[WATCHES_MAX];
+    count = count > WATCHES_MAX ? WATCHES_MAX : count;
     for (int i = 0; i < count; i++) {
-        struct wire *w = wire_open();
-        wire_send(w, "GET", CONFIG_MAPS "?watch=1&resourceVersion=0&fieldSelector=metadata.name=no",
+        watches[i] = wire_open();
+        wire_send(watches[i], "GET",
+                  CONFIG_MAPS "?watch=1&resourceVersion=0&fieldSelector=metadata.name=watched",
                   NULL);
-        wire_expect(200, wire_head(w), "watch");
+        wire_expect(200, wire_head(watches[i]), "watch");
     }
     (void)printf("open=%d\n", count);
     (void)fflush(stdout);
     (void)getchar();
+    struct wire *w = wire_open();
+    int64_t start = now_us();
+    (void)call(w, "POST", CONFIG_MAPS,
+               "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":"
+               "\"watched\"}}",
+               201);
+    samples_count = 0;
+    for (int i = 0; i < count; i++) {
+        (void)wire_line(watches[i]);
+        sample(now_us() - start);
+    }
+    print_samples("");
 }
 
 /* The stamp that the entrypoint wrote first: microseconds of the wall clock. */
@@ -233,11 +263,11 @@ static void delete_pod(struct wire *w, const char *name)
     (void)usleep(100000); /* its end must not lie in the next one's start */
 }
 
-static void start_pods(const char *node, const char *image, int count, bool is_held)
+static void start_pods(const char *node, const char *image, int first, int count, bool is_held)
 {
     struct wire *w = wire_open();
     char name[64];
-    for (int i = 0; i < count; i++) {
+    for (int i = first; i < first + count; i++) {
         (void)snprintf(name, sizeof name, is_held ? "hold-%d" : "start-%d", i);
         int64_t start = wall_us();
         post_pod(w, node, image, name);
@@ -254,10 +284,13 @@ static void start_pods(const char *node, const char *image, int count, bool is_h
 static void drop_pods(int count)
 {
     struct wire *w = wire_open();
-    char name[64];
+    const char *text;
+    size_t len;
     for (int i = 0; i < count; i++) {
-        (void)snprintf(name, sizeof name, "hold-%d", i);
-        delete_pod(w, name);
+        char path[PATH_BYTES];
+        (void)snprintf(path, sizeof path, PODS "/hold-%d", i);
+        wire_send(w, "DELETE", path, NULL);
+        (void)wire_reply(w, &text, &len);
     }
 }
 
@@ -315,6 +348,149 @@ static void roll(const char *manifest)
         (double)(running[0] - added[0]) / 1000, (double)(running[1] - added[1]) / 1000);
 }
 
+/* A StatefulSet without probes: ready is running. Its end counts apart. */
+static void scale(const char *policy, int count, const char *image)
+{
+    struct wire *w = wire_open();
+    struct wire *watch = wire_open();
+    char body[BODY_BYTES];
+    const char *text;
+    size_t len;
+    (void)snprintf(
+        body, sizeof body,
+        "{\"apiVersion\":\"apps/v1\",\"kind\":\"StatefulSet\",\"metadata\":{\"name\":\"scale\"},"
+        "\"spec\":{\"serviceName\":\"scale\",\"replicas\":%d,\"podManagementPolicy\":\"%s\","
+        "\"selector\":{\"matchLabels\":{\"app\":\"scale\"}},\"template\":{\"metadata\":"
+        "{\"labels\":{\"app\":\"scale\"}},\"spec\":{\"terminationGracePeriodSeconds\":1,"
+        "\"containers\":[{\"name\":\"c\",\"image\":\"%s\"}]}}}}",
+        count, policy, image);
+    wire_send(watch, "GET", PODS "?watch=1&labelSelector=app=scale", NULL);
+    wire_expect(200, wire_head(watch), "watch");
+    int64_t start = now_us();
+    wire_send(w, "POST", SETS, body);
+    wire_expect(201, wire_reply(w, &text, &len), text);
+    static bool is_ready[CLIENTS_MAX];
+    for (int ready = 0; ready < count;) {
+        const char *event = wire_line(watch);
+        const char *name = strstr(event, "\"name\":\"scale-");
+        long i = name == NULL ? 0 : strtol(name + strlen("\"name\":\"scale-"), NULL, 10);
+        if (i >= 0 && i < CLIENTS_MAX && !is_ready[i] && is_condition(event, "Ready")) {
+            is_ready[i] = true;
+            ready++;
+        }
+    }
+    int64_t up = now_us();
+    wire_send(w, "DELETE", SETS "/scale", NULL);
+    wire_expect(200, wire_reply(w, &text, &len), text);
+    for (int gone = 0; gone < count;) {
+        gone += strstr(wire_line(watch), "\"type\":\"DELETED\"") != NULL;
+    }
+    (void)printf("ready_ms=%.1f gone_ms=%.1f\n", (double)(up - start) / 1000,
+                 (double)(now_us() - up) / 1000);
+}
+
+static void wait_until_there(struct wire *w, const char *path)
+{
+    const char *text;
+    size_t len;
+    do {
+        wire_send(w, "GET", path, NULL);
+    } while (wire_reply(w, &text, &len) != 200);
+}
+
+/* The stages of minikube's time-to-k8s, behind its "command": the API answers, the Service of the
+ * API is there, that of DNS, an app runs, and names resolve in it. */
+static void stages(const char *image)
+{
+    char path[PATH_BYTES];
+    const char *text;
+    size_t len;
+    int64_t start = now_us();
+    struct wire *w = wire_open();
+    wait_until_there(w, "/version");
+    int64_t api = now_us();
+    wait_until_there(w, "/api/v1/namespaces/default/services/kubernetes");
+    int64_t service = now_us();
+    wait_until_there(w, "/api/v1/namespaces/kube-system/services/kube-dns");
+    int64_t dns = now_us();
+    (void)snprintf(path, sizeof path,
+                   "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"stages\"},"
+                   "\"spec\":{\"terminationGracePeriodSeconds\":0,\"containers\":[{\"name\":\"c\","
+                   "\"image\":\"%s\",\"args\":[\"resolve\"]}]}}",
+                   image);
+    wire_send(w, "POST", PODS, path);
+    wire_expect(201, wire_reply(w, &text, &len), text);
+    do {
+        wire_send(w, "GET", PODS "/stages", NULL);
+        wire_expect(200, wire_reply(w, &text, &len), text);
+    } while (!is_condition(text, "Ready"));
+    int64_t app = now_us();
+    do {
+        wire_send(w, "GET", PODS "/stages/log", NULL);
+    } while (wire_reply(w, &text, &len) != 200 || strstr(text, "resolved") == NULL);
+    int64_t resolved = now_us();
+    delete_pod(w, "stages");
+    (void)printf("api_ms=%.1f service_ms=%.1f dns_ms=%.1f app_ms=%.1f resolved_ms=%.1f\n",
+                 (double)(api - start) / 1000, (double)(service - start) / 1000,
+                 (double)(dns - start) / 1000, (double)(app - start) / 1000,
+                 (double)(resolved - start) / 1000);
+}
+
+/* Patient for 3 ms only: a first packet that comes before the rules is lost, and TCP would send the
+ * next after a second. */
+static bool can_connect(const char *address, int port)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    int error = -1;
+    socklen_t size = sizeof error;
+    (void)inet_pton(AF_INET, address, &sin.sin_addr);
+    (void)connect(fd, (struct sockaddr *)&sin, sizeof sin);
+    bool is_open = poll(&wait, 1, 3) == 1 &&
+                   getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+    (void)close(fd);
+    return is_open;
+}
+
+/* From sending a new Service over pods that run to the first connection through it: the write, the
+ * endpoints controller, the proxy, the kernel's rules. */
+static void change_services(const char *netns, const char *app, int times)
+{
+    struct wire *w = wire_open();
+    int ns = open(netns, O_RDONLY | O_CLOEXEC);
+    if (ns < 0 || setns(ns, CLONE_NEWNET) < 0) {
+        die("can't enter %s", netns);
+    }
+    for (int i = 0; i < times; i++) {
+        char body[BODY_BYTES];
+        char address[64] = "";
+        const char *text;
+        size_t len;
+        (void)snprintf(
+            body, sizeof body,
+            "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"svc-%d\"},"
+            "\"spec\":{\"selector\":{\"app\":\"%s\"},\"ports\":[{\"port\":8080}]}}",
+            i, app);
+        int64_t start = now_us();
+        wire_send(w, "POST", SERVICES, body);
+        wire_expect(201, wire_reply(w, &text, &len), text);
+        const char *at = strstr(text, "\"clusterIP\":\"");
+        if (at == NULL || sscanf(at + strlen("\"clusterIP\":\""), "%63[0-9.]", address) != 1) {
+            die("no address in %s", text);
+        }
+        int64_t limit = start + 10000000;
+        while (!can_connect(address, 8080) && now_us() < limit) {
+        }
+        sample(now_us() - start);
+        (void)snprintf(body, sizeof body, SERVICES "/svc-%d", i);
+        wire_send(w, "DELETE", body, NULL);
+        (void)wire_reply(w, &text, &len);
+    }
+    (void)close(ns);
+    print_samples("");
+}
+
 static int number(const char *text)
 {
     return (int)strtol(text, NULL, 10);
@@ -323,7 +499,8 @@ static int number(const char *text)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        die("usage: load PKI_DIR PORT create|get|fill|list|watch|start|hold|drop|roll ARGUMENTS");
+        die("usage: load PKI_DIR PORT "
+            "create|get|fill|list|watch|start|hold|drop|roll|scale|stages|service …");
     }
     const char *what = argv[3];
     if (argc == 6 && strcmp(what, "sync") == 0) {
@@ -345,13 +522,19 @@ int main(int argc, char **argv)
     } else if (argc == 5 && strcmp(what, "watch") == 0) {
         watch_many(number(argv[4]));
     } else if (argc == 7 && strcmp(what, "start") == 0) {
-        start_pods(argv[4], argv[5], number(argv[6]), false);
-    } else if (argc == 7 && strcmp(what, "hold") == 0) {
-        start_pods(argv[4], argv[5], number(argv[6]), true);
+        start_pods(argv[4], argv[5], 0, number(argv[6]), false);
+    } else if (argc >= 7 && strcmp(what, "hold") == 0) {
+        start_pods(argv[4], argv[5], argc > 7 ? number(argv[7]) : 0, number(argv[6]), true);
     } else if (argc == 5 && strcmp(what, "drop") == 0) {
         drop_pods(number(argv[4]));
     } else if (argc == 5 && strcmp(what, "roll") == 0) {
         roll(argv[4]);
+    } else if (argc == 7 && strcmp(what, "scale") == 0) {
+        scale(argv[4], number(argv[5]), argv[6]);
+    } else if (argc == 5 && strcmp(what, "stages") == 0) {
+        stages(argv[4]);
+    } else if (argc == 7 && strcmp(what, "service") == 0) {
+        change_services(argv[4], argv[5], number(argv[6]));
     } else {
         die("unknown: %s", what);
     }

@@ -20,8 +20,9 @@ struct wire {
     int fd;
     char *in; /* what was read and not yet used: [in_at, in_end) */
     size_t in_at, in_end, in_cap;
-    char *text; /* the reply, or the line */
+    char *text; /* the reply, or lines */
     size_t text_cap;
+    size_t lines_n, line_at; /* of a reply that streams: bytes of lines in text, the next one */
 };
 
 static SSL_CTX *context;
@@ -214,19 +215,28 @@ int wire_head(struct wire *w)
     return read_head(w, &len);
 }
 
+/* A chunk may hold several lines. */
 const char *wire_line(struct wire *w)
 {
-    size_t n = 0;
-    do {
-        size_t chunk = strtoul(read_line(w), NULL, 16);
-        if (chunk == 0) {
-            die("the watch ended");
-        }
-        read_exact(w, n, chunk);
-        (void)read_line(w);
-        n += chunk;
-    } while (w->text[n - 1] != '\n');
-    return w->text;
+    if (w->line_at == w->lines_n) {
+        size_t n = 0;
+        do {
+            size_t chunk = strtoul(read_line(w), NULL, 16);
+            if (chunk == 0) {
+                die("the watch ended");
+            }
+            read_exact(w, n, chunk);
+            (void)read_line(w);
+            n += chunk;
+        } while (w->text[n - 1] != '\n');
+        w->lines_n = n;
+        w->line_at = 0;
+    }
+    char *line = w->text + w->line_at;
+    char *end = memchr(line, '\n', w->lines_n - w->line_at);
+    *end = '\0';
+    w->line_at = (size_t)(end + 1 - w->text);
+    return line;
 }
 
 void wire_expect(int want, int code, const char *text)

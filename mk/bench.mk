@@ -10,4 +10,5 @@ $(B)/bench/stamp: bench/stamp.c
 .PHONY: bench bench-programs
 bench-programs: $(B)/coracle $(B)/bench/load $(B)/bench/stamp
 bench: bench-programs
+	$(Q)tools/deps bench
 	$(Q)bench/run $(B)
