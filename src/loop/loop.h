@@ -39,6 +39,8 @@ void loop_stop(struct loop *loop);
 bool loop_turn(struct loop *loop);
 /* Virtual only: the wall clock jumps by delta (may be negative). */
 void loop_shift_wall(struct loop *loop, usec delta);
+/* Virtual only: from now on work completes so much later (0 = in the next turn). */
+void loop_delay_work(struct loop *loop, usec delay);
 
 usec loop_now(const struct loop *loop);                  /* monotonic, of this turn */
 usec loop_wall(const struct loop *loop);                 /* wall, of this turn */

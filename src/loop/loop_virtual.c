@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The loop of the simulation: no kernel, no threads. Work runs in the call that asks for it (it may
-// not touch the loop's state, so nobody can tell) and completes as a deferred call.
+// not touch the loop's state, so nobody can tell) and completes as a deferred call, or later.
 #include "loop/internal.h"
 
 #include "base/mem.h"
@@ -10,6 +10,13 @@
 
 struct loop_virtual {
     usec wall_offset; /* wall = now + wall_offset */
+    usec work_delay;
+};
+
+struct late_work {
+    struct timer timer;
+    void (*done)(void *ctx);
+    void *ctx;
 };
 
 bool loop_turn(struct loop *loop)
@@ -36,16 +43,37 @@ void loop_shift_wall(struct loop *loop, usec delta)
     loop->wall += delta;
 }
 
+void loop_delay_work(struct loop *loop, usec delay)
+{
+    struct loop_virtual *v = loop->impl;
+    v->work_delay = delay;
+}
+
 static void virtual_run(struct loop *loop)
 {
     while (!loop->is_stopping && loop_turn(loop)) {
     }
 }
 
+static void end_late(void *ctx)
+{
+    struct late_work *late = ctx;
+    struct late_work ended = *late;
+    free(late);
+    ended.done(ended.ctx);
+}
+
 static void virtual_work(struct loop *loop, void (*work)(void *), void (*done)(void *), void *ctx)
 {
+    const struct loop_virtual *v = loop->impl;
     work(ctx);
-    loop_defer(loop, done, ctx);
+    if (v->work_delay == 0) {
+        loop_defer(loop, done, ctx);
+        return;
+    }
+    struct late_work *late = xcalloc(1, sizeof *late);
+    *late = (struct late_work){.done = done, .ctx = ctx};
+    timer_start(loop, &late->timer, v->work_delay, end_late, late);
 }
 
 static void virtual_close(struct loop *loop)

@@ -340,12 +340,13 @@ static void published(void *ctx, struct object *object, const struct val *val,
     if (!err && object) {
         pod->written_rev = object->rev;
         take_object(pod, object);
-    } else if (err && err->code != ERR_NOT_FOUND) {
+    } else if (err) {
+        /* Also when it is not found: the event that it is gone comes once that is durable. */
         pod->write_retry_at = loop_now(pod->node->config.loop) +
                               (err->code == ERR_CONFLICT ? 10 * USEC_PER_MS : USEC_PER_SEC);
         doc_unref(pod->written);
         pod->written = NULL;
-        if (err->code != ERR_CONFLICT) {
+        if (err->code != ERR_CONFLICT && err->code != ERR_NOT_FOUND) {
             log_warn("status of pod %s/%s: %s, trying again", pod->ns, pod->name, err->msg);
         }
     }

@@ -27,7 +27,7 @@ static void check_owners(struct sim *sim, struct str key, const struct val *obj)
 /* When a pod went, and in which life of the brain. */
 struct end {
     usec at;
-    unsigned crashes;
+    unsigned brain;
 };
 
 /* A set's pod is not made anew at once: watchers have to see the old one's end. */
@@ -38,7 +38,7 @@ static void check_pause(struct sim *sim, const struct val *pod, bool is_create, 
         arena_fmt(arena, STR_FMT "/" STR_FMT, STR_ARG(meta_ns(pod)), STR_ARG(meta_name(pod)));
     struct end *end = map_find(&sim->ends, key);
     const struct val *ref = meta_controller(pod);
-    if (is_create && end != NULL && end->crashes == sim->crashes && ref != NULL &&
+    if (is_create && end != NULL && end->brain == sim->brains && ref != NULL &&
         str_eq(val_text_at(ref, "kind"), S("StatefulSet")) &&
         sim_now(sim) - end->at < STS_REMAKE_PAUSE) {
         sim_fail(sim, "pause", "pod " STR_FMT " is made anew after %lld us",
@@ -49,7 +49,7 @@ static void check_pause(struct sim *sim, const struct val *pod, bool is_create, 
             end = xcalloc(1, sizeof *end);
             map_put(&sim->ends, key, end);
         }
-        *end = (struct end){sim_now(sim), sim->crashes};
+        *end = (struct end){sim_now(sim), sim->brains};
     }
 }
 
@@ -182,6 +182,7 @@ static void check_revision_delete(struct sim *sim, const struct val *revision)
         sim_get(sim, KIND_STATEFUL_SET, meta_ns(revision), val_text_at(ref, "name"));
     struct facts f;
     if (ref == NULL || set == NULL || meta_is_deleting(set) ||
+        (note_of(sim, meta_uid(revision)) & NOTE_USER_DELETED) != 0 ||
         !str_eq(meta_uid(set), val_text_at(ref, "uid"))) {
         return;
     }
@@ -202,6 +203,10 @@ void check_change(struct sim *sim, const struct object *before, const struct obj
     const struct val *obj = object_val(after);
     struct str key = after->key;
     check_owners(sim, key, obj);
+    if (old == NULL && sim->swarm.remote_ms > 0 &&
+        (note_of(sim, val_text_at(meta_controller(obj), "uid")) & NOTE_ORPHANING) != 0) {
+        note_add(sim, meta_uid(obj), NOTE_LATE);
+    }
     if (str_starts(key, S("pods/"))) {
         check_pause(sim, obj, old == NULL && !is_delete, is_delete);
         check_pod(sim, old, obj, is_delete);

@@ -316,6 +316,18 @@ static bool is_owner_live(struct sim *sim, const struct val *obj, const struct v
            !has_finalizer(owner, S("foregroundDeletion"));
 }
 
+/* Made for a set that let go of its dependents meanwhile: the garbage collector didn't see it. Only
+ * a controller far away from its server does that, as upstream's. */
+static bool is_late(struct sim *sim, const struct val *obj)
+{
+    bool is_seen = false;
+    for (size_t i = 0; i < sim->shadow.count && !is_seen; i++) {
+        const struct object *object = sim->shadow.entries[i].value;
+        is_seen = str_eq(meta_uid(object_val(object)), meta_uid(obj));
+    }
+    return sim->swarm.remote_ms > 0 && (!is_seen || (note_of(sim, meta_uid(obj)) & NOTE_LATE) != 0);
+}
+
 /* The garbage collector deletes only what has owners, all of them gone or going in the foreground,
  * and never what an orphaning set left behind. */
 static void check_garbage(struct sim *sim, const struct action *a)
@@ -332,7 +344,8 @@ static void check_garbage(struct sim *sim, const struct action *a)
         for (size_t k = 0; k < val_count(refs); k++) {
             const struct val *ref = val_at(refs, k);
             is_free = is_free && !is_owner_live(sim, obj, ref);
-            if ((note_of(sim, val_text_at(ref, "uid")) & NOTE_ORPHANING) != 0) {
+            if ((note_of(sim, val_text_at(ref, "uid")) & NOTE_ORPHANING) != 0 &&
+                !is_late(sim, obj)) {
                 sim_fail(sim, "36", STR_FMT " " STR_FMT " was to be orphaned and is deleted",
                          STR_ARG(a->kind->name), STR_ARG(a->name));
             }

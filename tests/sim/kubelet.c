@@ -373,11 +373,11 @@ static void register_node(struct sim *sim)
                                       .name = S(NODE),
                                       .subresource = S("status"),
                                       .grace_seconds = -1};
-        (void)sim_write(sim, sim->node, create, NULL, NULL,
+        (void)sim_write(sim, sim->user, create, NULL, NULL,
                         S("{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":"
                           "\"" NODE "\",\"labels\":{\"kubernetes.io/hostname\":\"" NODE "\"}}}"));
         store_flush(sim->store);
-        (void)sim_write(sim, sim->node, status, NULL, NULL,
+        (void)sim_write(sim, sim->user, status, NULL, NULL,
                         S("{\"status\":{\"allocatable\":{\"cpu\":\"8\",\"memory\":\"16Gi\","
                           "\"pods\":\"110\"},\"capacity\":{\"cpu\":\"8\",\"memory\":\"16Gi\","
                           "\"pods\":\"110\"},\"conditions\":[{\"type\":\"Ready\",\"status\":"

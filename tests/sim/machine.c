@@ -3,7 +3,10 @@
 // The machine below the node's own agent: a runtime whose containers are rows, and an image store
 // that holds "app:v1" to "app:v<n>" and no "bad" one. Containers take their time to start and stop,
 // exit on their own and fail their probes at random, and outlive the brain, which finds them again
-// by adopt. It checks what only a machine sees: no two pods of one name run at the same time.
+// by adopt. Some lie: they are started, says the answer, and are dead by then; their end is told
+// late, or with a code that nobody knows; they don't listen to SIGTERM. Answers come late or as
+// errors, and probes not before their timeout. It checks what only a machine sees: no two pods of
+// one name run at the same time.
 #include "facts.h"
 
 #include "base/mem.h"
@@ -21,6 +24,8 @@ struct box {
     char *pod;                  /* "ns/name" */
     usec due;                   /* of the exit; -1 = runs on */
     int exit_code;
+    bool is_deaf; /* to SIGTERM */
+    usec told_at; /* exited, and the agent is told then; -1 = it knows */
     usec ready_at;
     unsigned brain; /* which one started it */
 };
@@ -42,6 +47,7 @@ struct answer {
     char *id;
     enum { ANSWER_CREATE, ANSWER_START, ANSWER_KILL, ANSWER_REMOVE, ANSWER_EXEC } what;
     int signal;
+    bool is_timeout; /* ANSWER_EXEC */
     runtime_done_fn *done;
     runtime_exec_fn *exec_done;
     void *ctx;
@@ -59,17 +65,40 @@ static usec span(struct sim *sim, unsigned ms_max)
 
 static void plan(struct machine *m);
 
+static bool is_lying(struct machine *m)
+{
+    return !m->sim->is_calm && sim_chance(m->sim, m->sim->swarm.lie, 1000);
+}
+
+static void tell_exit(struct box *b)
+{
+    struct machine *m = b->machine;
+    b->told_at = -1;
+    if (m->runtime.exited != NULL) {
+        m->runtime.exited(m->runtime.exited_ctx, &b->fact);
+    }
+}
+
 static void box_exit(struct box *b)
 {
     struct machine *m = b->machine;
     b->fact.state = CONTAINER_EXITED;
-    b->fact.exit_code = b->exit_code;
+    b->fact.is_lost = is_lying(m);
+    b->fact.exit_code = b->fact.is_lost ? EXIT_KILL : b->exit_code;
     b->fact.finished_wall = loop_wall(m->sim->loop);
     b->due = -1;
     sim_trace(m->sim, "machine: " STR_FMT " exits with %d", STR_ARG(b->fact.id), b->exit_code);
-    if (m->runtime.exited != NULL) {
-        m->runtime.exited(m->runtime.exited_ctx, &b->fact);
+    if (is_lying(m)) {
+        b->told_at = sim_now(m->sim) + span(m->sim, 60000);
+    } else {
+        tell_exit(b);
     }
+}
+
+/* When the box needs the machine next; -1 = not at all. */
+static usec box_due(const struct box *b)
+{
+    return b->fact.state == CONTAINER_RUNNING ? b->due : b->told_at;
 }
 
 static void tick(void *ctx)
@@ -77,8 +106,13 @@ static void tick(void *ctx)
     struct machine *m = ctx;
     for (size_t i = 0; i < m->boxes.count; i++) {
         struct box *b = m->boxes.entries[i].value;
-        if (b->fact.state == CONTAINER_RUNNING && b->due >= 0 && b->due <= sim_now(m->sim)) {
-            box_exit(b);
+        usec due = box_due(b);
+        if (due >= 0 && due <= sim_now(m->sim)) {
+            if (b->fact.state == CONTAINER_RUNNING) {
+                box_exit(b);
+            } else {
+                tell_exit(b);
+            }
         }
     }
     plan(m);
@@ -88,10 +122,8 @@ static void plan(struct machine *m)
 {
     usec next = -1;
     for (size_t i = 0; i < m->boxes.count; i++) {
-        const struct box *b = m->boxes.entries[i].value;
-        if (b->fact.state == CONTAINER_RUNNING && b->due >= 0 && (next < 0 || b->due < next)) {
-            next = b->due;
-        }
+        usec due = box_due(m->boxes.entries[i].value);
+        next = due >= 0 && (next < 0 || due < next) ? due : next;
     }
     timer_stop(&m->timer);
     if (next >= 0) {
@@ -133,23 +165,31 @@ static void check_single(struct machine *m, const struct box *b)
 static void start_box(struct machine *m, struct box *b)
 {
     struct sim *sim = m->sim;
-    b->brain = sim->crashes;
+    b->brain = sim->brains;
     check_single(m, b);
     b->fact.state = CONTAINER_RUNNING;
     b->fact.started_wall = loop_wall(sim->loop);
     b->ready_at = sim_now(sim) + span(sim, sim->swarm.ready_ms);
     b->due = -1;
+    b->is_deaf = is_lying(m);
     if (!sim->is_calm && sim_chance(sim, sim->swarm.fail, 300)) {
         b->due = sim_now(sim) + span(sim, 20000);
         b->exit_code = 1;
     }
     sim_trace(sim, "machine: " STR_FMT " runs", STR_ARG(b->fact.id));
+    if (is_lying(m)) {
+        b->exit_code = 1;
+        box_exit(b); /* before the answer that it was started */
+    }
 }
 
 static void kill_box(struct machine *m, struct box *b, int signal)
 {
     bool is_hard = signal == SIGKILL;
     usec due = sim_now(m->sim) + (is_hard ? 0 : span(m->sim, m->sim->swarm.stop_ms));
+    if (b->is_deaf && !is_hard) {
+        return;
+    }
     if (b->fact.state == CONTAINER_RUNNING && (b->due < 0 || due < b->due || is_hard)) {
         b->due = due;
         b->exit_code = is_hard ? EXIT_KILL : EXIT_TERM;
@@ -201,9 +241,23 @@ static void answer(void *ctx)
     struct sim *sim = m->sim;
     struct box *b = map_find(&m->boxes, str_of(a->id));
     struct err err = {0};
-    act(a, b, &err);
+    bool is_adopt = a->what == ANSWER_CREATE && b == NULL;
+    bool is_refused = is_lying(m) && a->what != ANSWER_EXEC && !is_adopt;
+    if (is_refused && a->what == ANSWER_CREATE) {
+        map_remove(&m->boxes, b->fact.id);
+        box_free(b);
+        b = NULL;
+    }
+    if (is_refused) {
+        err_set(&err, ERR_IO, "the machine fails on request");
+    } else {
+        act(a, b, &err);
+    }
     plan(m);
-    if (a->what == ANSWER_EXEC) {
+    if (a->what == ANSWER_EXEC && a->is_timeout) {
+        err_set(&err, ERR_TIMEOUT, "the command took too long");
+        a->exec_done(a->ctx, 0, S(""), &err);
+    } else if (a->what == ANSWER_EXEC) {
         bool is_flap = !sim->is_calm && sim_chance(sim, sim->swarm.flap, 1000);
         bool is_ready = b != NULL && sim_now(sim) >= b->ready_at && !is_flap;
         a->exec_done(a->ctx, is_ready ? 0 : 1, S(""), NULL);
@@ -221,7 +275,8 @@ static struct answer *later(struct runtime *rt, struct str id, int what, unsigne
     struct answer *a = xcalloc(1, sizeof *a);
     *a = (struct answer){
         .machine = m, .id = xstrndup(id.p, id.n), .what = what, .done = done, .ctx = ctx};
-    timer_start(m->sim->loop, &a->timer, span(m->sim, ms_max), answer, a);
+    unsigned ms = is_lying(m) ? 20000 : ms_max;
+    timer_start(m->sim->loop, &a->timer, span(m->sim, ms), answer, a);
     return a;
 }
 
@@ -233,8 +288,12 @@ static void rt_create(struct runtime *rt, const struct container_config *config,
     *b = (struct box){.machine = m,
                       .fact = {.id = {xstrndup(config->id.p, config->id.n), config->id.n}},
                       .pod = pod_of(m->sim, config->id),
+                      .told_at = -1,
                       .due = -1};
-    if (map_put(&m->boxes, config->id, b) != NULL) {
+    b->brain = m->sim->brains;
+    /* Without a disk the agent may not know of what the brain before it made and never told. */
+    struct box *old = map_put(&m->boxes, b->fact.id, b);
+    if (old != NULL && (old->brain == b->brain || old->fact.state == CONTAINER_RUNNING)) {
         sim_fail(m->sim, "runtime", "container " STR_FMT " is made twice", STR_ARG(config->id));
     }
     (void)later(rt, config->id, ANSWER_CREATE, m->sim->swarm.start_ms, done, ctx);
@@ -259,8 +318,13 @@ static void rt_exec(struct runtime *rt, struct str id, const struct val *argv, u
                     runtime_exec_fn *done, void *ctx)
 {
     (void)argv;
-    (void)timeout;
-    later(rt, id, ANSWER_EXEC, 50, NULL, ctx)->exec_done = done;
+    struct machine *m = self(rt);
+    struct answer *a = later(rt, id, ANSWER_EXEC, 50, NULL, ctx);
+    a->exec_done = done;
+    a->is_timeout = is_lying(m);
+    if (a->is_timeout) {
+        timer_start(m->sim->loop, &a->timer, timeout, answer, a);
+    }
 }
 
 static void rt_adopt(struct runtime *rt, void (*each)(void *ctx, const struct container_fact *fact),

@@ -45,8 +45,8 @@ static int run(uint64_t seed, enum mutation mutation, bool is_tracing, bool is_q
         printf("seed %llu: %s%s (%u operations, %u turns, %u decisions, %llu writes, %u crashes, "
                "%.0f s)\n",
                (unsigned long long)seed, is_ok ? "ok" : "FAILED: ", is_ok ? "" : sim.failure,
-               sim.ops_done, sim.turns, sim.decisions, (unsigned long long)sim.writes, sim.crashes,
-               (double)sim_now(&sim) / 1e6);
+               sim.ops_done, sim.turns, sim.decisions, (unsigned long long)sim.writes,
+               sim.brains - 1, (double)sim_now(&sim) / 1e6);
     }
     (void)fflush(stdout);
     return is_ok ? 0 : 1;

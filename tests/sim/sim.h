@@ -36,9 +36,14 @@ struct swarm {
     unsigned ops;
     unsigned op_gap_ms;
     unsigned crash, disk_fault, jump; /* per 10,000 turns */
+    bool has_day_jumps;               /* not beside minReadySeconds: a ready time would lie ahead */
+    unsigned cut, refuse;             /* per 10,000 writes */
+    unsigned remote_ms; /* the controllers' server is so far away; 0 = in this process */
     unsigned start_ms, ready_ms, stop_ms;
     unsigned flap, fail; /* per 1,000 of a ready pod's looks */
+    unsigned lie;        /* per 1,000 of the machine's acts */
     bool has_bad_templates, has_deletes, has_label_ops, has_claim_deletes, has_edits, has_moves;
+    bool has_holds, has_drains, has_tweaks;
     bool has_agent; /* the node's own agent over a fake runtime, instead of the fake kubelet */
 };
 
@@ -69,7 +74,8 @@ enum {
     NOTE_USER_DELETED = 1,       /* the user asked for its deletion */
     NOTE_CONTROLLER_DELETED = 2, /* the StatefulSet controller did */
     NOTE_GARBAGE_DELETED = 4,    /* the garbage collector or the namespace's end did */
-    NOTE_ORPHANING = 8           /* a set deleted with propagation Orphan */
+    NOTE_ORPHANING = 8,          /* a set deleted with propagation Orphan */
+    NOTE_LATE = 16 /* made for an orphaning set by a remote controller that didn't know yet */
 };
 
 struct kubelet;
@@ -79,6 +85,7 @@ struct sim {
     uint64_t seed;
     enum mutation mutation;
     bool is_tracing;
+    bool is_cut;  /* the brain is dead, and the turn not over */
     bool is_calm; /* phase 2: no faults, no user */
     struct swarm swarm;
     struct rng rng;
@@ -101,7 +108,8 @@ struct sim {
     struct kubelet *kubelet;
     struct machine *machine;
     unsigned ops_done;
-    unsigned turns, crashes, decisions;
+    unsigned turns, decisions;
+    unsigned brains; /* so many have begun */
     uint64_t writes;
     /* the checks' memory */
     struct map shadow; /* key to struct object *: the last state seen */
@@ -130,9 +138,35 @@ int sim_write(struct sim *sim, struct client *client, struct client_write write,
 /* swarm.c */
 void swarm_draw(struct sim *sim);
 
+/* faults.c */
+/* A client that fails on its way to inner, which it owns. */
+struct client *faulty_new(struct sim *sim, struct client *inner, bool is_remote);
+void faulty_free(struct client *client);
+/* After a turn. true: the brain has to die here. */
+bool fault(struct sim *sim);
+void faults_end(struct sim *sim);
+
 /* user.c: creates what the plans want, then changes its mind at random. */
 void user_start(struct sim *sim);
 void user_heal(struct sim *sim, bool is_first);
+void user_patch(struct sim *sim, enum kind_id kind, const struct val *obj, struct str json);
+/* A random object of a kind in the plan's namespace, or NULL. */
+const struct val *user_any(struct sim *sim, struct arena *arena, const struct plan *p,
+                           enum kind_id kind);
+void user_delete(struct sim *sim, enum kind_id kind, const struct val *obj, int64_t grace_seconds);
+
+/* user_holds.c: what a user puts in the way, and takes away in phase 2. */
+void op_finalizer(struct sim *sim, struct plan *p);
+void op_squat(struct sim *sim, struct plan *p);
+void op_cordon(struct sim *sim, struct plan *p);
+void op_evict(struct sim *sim, struct plan *p);
+void op_drain(struct sim *sim, struct plan *p);
+void op_budget(struct sim *sim, struct plan *p);
+void op_stranger(struct sim *sim, struct plan *p);
+void op_lose_revision(struct sim *sim, struct plan *p);
+/* All of it goes; called until nothing is left. */
+void user_let_go(struct sim *sim);
+bool is_squatter(const struct val *pod);
 
 /* kubelet.c */
 struct kubelet *kubelet_new(struct sim *sim);

@@ -24,7 +24,7 @@ static void draw_plan(struct sim *sim, struct plan *plan, int i)
     plan->is_on_delete = sim_chance(sim, 1, 8);
     plan->partition = sim_chance(sim, 1, 3) ? below(sim, 4) : 0;
     plan->max_unavailable = sim_chance(sim, 1, 4) ? 2 : 1;
-    plan->min_ready = sim_chance(sim, 1, 4) ? 1 + below(sim, 10) : 0;
+    plan->min_ready = !sim->swarm.has_day_jumps && sim_chance(sim, 1, 4) ? 1 + below(sim, 10) : 0;
     plan->templates_count = below(sim, 3);
     plan->has_scaled_delete = sim_chance(sim, 1, 3);
     plan->has_deleted_delete = sim_chance(sim, 1, 3);
@@ -40,6 +40,7 @@ void swarm_draw(struct sim *sim)
     static const unsigned delays[] = {1, 300, 2000, 20000};
     static const unsigned flaps[] = {0, 20, 100};
     struct swarm *s = &sim->swarm;
+    s->has_day_jumps = sim_chance(sim, 1, 4);
     s->sets_count = 1 + below(sim, SETS_MAX);
     for (int i = 0; i < s->sets_count; i++) {
         draw_plan(sim, &s->plans[i], i);
@@ -49,16 +50,23 @@ void swarm_draw(struct sim *sim)
     s->crash = pick(sim, rates, 4);
     s->disk_fault = pick(sim, rates, 4);
     s->jump = pick(sim, rates, 4);
+    s->cut = pick(sim, rates, 4) / 2;
+    s->refuse = pick(sim, rates, 4);
+    s->remote_ms = sim_chance(sim, 1, 4) ? pick(sim, gaps, 3) : 0;
     s->start_ms = pick(sim, delays, 4);
     s->ready_ms = pick(sim, delays, 4);
     s->stop_ms = pick(sim, delays, 4);
     s->flap = pick(sim, flaps, 3);
     s->fail = pick(sim, flaps, 3);
+    s->lie = pick(sim, flaps, 3);
     s->has_bad_templates = sim_chance(sim, 1, 3);
     s->has_deletes = sim_chance(sim, 1, 2);
     s->has_label_ops = sim_chance(sim, 1, 3);
     s->has_claim_deletes = sim_chance(sim, 1, 3);
     s->has_edits = sim_chance(sim, 1, 2);
     s->has_moves = sim_chance(sim, 1, 5);
+    s->has_holds = sim_chance(sim, 1, 3);
+    s->has_drains = sim_chance(sim, 1, 3);
+    s->has_tweaks = sim_chance(sim, 1, 3);
     s->has_agent = sim_chance(sim, 1, 3);
 }

@@ -44,7 +44,7 @@ static struct str template_json(struct arena *arena, const struct plan *p)
 static struct str strategy_json(struct arena *arena, const struct plan *p)
 {
     if (p->is_on_delete) {
-        return S("{\"type\":\"OnDelete\"}");
+        return S("{\"type\":\"OnDelete\",\"rollingUpdate\":null}");
     }
     return arena_fmt(arena,
                      "{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"partition\":%d,"
@@ -120,6 +120,15 @@ static void need_plan(struct sim *sim, const struct plan *p)
     }
 }
 
+void user_patch(struct sim *sim, enum kind_id kind, const struct val *obj, struct str json)
+{
+    struct client_write write = patch_of;
+    write.kind = kind;
+    write.ns = meta_ns(obj);
+    write.name = meta_name(obj);
+    (void)sim_write(sim, sim->user, write, NULL, NULL, json);
+}
+
 /* --- single acts; each may find nothing to do --- */
 
 static void op_scale(struct sim *sim, struct plan *p)
@@ -180,16 +189,14 @@ static void op_retention(struct sim *sim, struct plan *p)
                         STR_ARG(retention_json(arena, p))));
 }
 
-/* A random object of a kind in the plan's namespace, or NULL. */
-static const struct val *any(struct sim *sim, struct arena *arena, const struct plan *p,
-                             enum kind_id kind)
+const struct val *user_any(struct sim *sim, struct arena *arena, const struct plan *p,
+                           enum kind_id kind)
 {
     struct objs objs = sim_list(sim, arena, kind, plan_ns(p));
     return objs.count == 0 ? NULL : objs.list[rng_below(&sim->rng, objs.count)];
 }
 
-static void delete_object(struct sim *sim, enum kind_id kind, const struct val *obj,
-                          int64_t grace_seconds)
+void user_delete(struct sim *sim, enum kind_id kind, const struct val *obj, int64_t grace_seconds)
 {
     note_add(sim, meta_uid(obj), NOTE_USER_DELETED);
     (void)sim_write(sim, sim->user,
@@ -205,21 +212,17 @@ static void delete_object(struct sim *sim, enum kind_id kind, const struct val *
 static void op_pod_delete(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
-    const struct val *pod = any(sim, arena, p, KIND_POD);
+    const struct val *pod = user_any(sim, arena, p, KIND_POD);
     if (pod != NULL) {
-        delete_object(sim, KIND_POD, pod, sim_chance(sim, 1, 3) ? 0 : -1);
+        user_delete(sim, KIND_POD, pod, sim_chance(sim, 1, 3) ? 0 : -1);
     }
 }
 
 static void label_pod(struct sim *sim, const struct val *pod, struct str value)
 {
     auto_arena struct arena *arena = arena_new(1 << 16);
-    struct client_write write = patch_of;
-    write.kind = KIND_POD;
-    write.ns = meta_ns(pod);
-    write.name = meta_name(pod);
-    (void)sim_write(
-        sim, sim->user, write, NULL, NULL,
+    user_patch(
+        sim, KIND_POD, pod,
         arena_fmt(arena, "{\"metadata\":{\"labels\":{\"app\":" STR_FMT "}}}", STR_ARG(value)));
 }
 
@@ -233,8 +236,8 @@ static struct str set_of_pod(const struct val *pod)
 static void op_label(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
-    const struct val *pod = any(sim, arena, p, KIND_POD);
-    if (pod == NULL || !sim->swarm.has_label_ops) {
+    const struct val *pod = user_any(sim, arena, p, KIND_POD);
+    if (pod == NULL || !sim->swarm.has_label_ops || is_squatter(pod)) {
         return;
     }
     bool has = meta_label(pod, S("app")).n > 0;
@@ -246,16 +249,10 @@ static void op_label(struct sim *sim, struct plan *p)
 static void op_disown(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
-    const struct val *pod = any(sim, arena, p, KIND_POD);
-    struct client_write write = patch_of;
-    if (pod == NULL || !sim->swarm.has_label_ops) {
-        return;
+    const struct val *pod = user_any(sim, arena, p, KIND_POD);
+    if (pod != NULL && sim->swarm.has_label_ops) {
+        user_patch(sim, KIND_POD, pod, S("{\"metadata\":{\"ownerReferences\":null}}"));
     }
-    write.kind = KIND_POD;
-    write.ns = meta_ns(pod);
-    write.name = meta_name(pod);
-    (void)sim_write(sim, sim->user, write, NULL, NULL,
-                    S("{\"metadata\":{\"ownerReferences\":null}}"));
 }
 
 static void op_start(struct sim *sim, struct plan *p)
@@ -270,9 +267,9 @@ static void op_start(struct sim *sim, struct plan *p)
 static void op_claim_delete(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
-    const struct val *claim = any(sim, arena, p, KIND_PVC);
+    const struct val *claim = user_any(sim, arena, p, KIND_PVC);
     if (claim != NULL && sim->swarm.has_claim_deletes) {
-        delete_object(sim, KIND_PVC, claim, -1);
+        user_delete(sim, KIND_PVC, claim, -1);
     }
 }
 
@@ -283,17 +280,12 @@ static void op_edit(struct sim *sim, struct plan *p)
                                          KIND_CONTROLLER_REVISION};
     auto_arena struct arena *arena = arena_new(1 << 22);
     for (size_t i = 0; sim->swarm.has_edits && i < ARRAY_LEN(kinds); i++) {
-        const struct val *obj = any(sim, arena, p, kinds[i]);
-        struct client_write write = patch_of;
-        if (obj == NULL) {
-            continue;
+        const struct val *obj = user_any(sim, arena, p, kinds[i]);
+        if (obj != NULL) {
+            user_patch(sim, kinds[i], obj,
+                       arena_fmt(arena, "{\"metadata\":{\"annotations\":{\"sim\":\"%u\"}}}",
+                                 sim->ops_done));
         }
-        write.kind = kinds[i];
-        write.ns = meta_ns(obj);
-        write.name = meta_name(obj);
-        (void)sim_write(
-            sim, sim->user, write, NULL, NULL,
-            arena_fmt(arena, "{\"metadata\":{\"annotations\":{\"sim\":\"%u\"}}}", sim->ops_done));
     }
 }
 
@@ -326,8 +318,39 @@ static void op_namespace_delete(struct sim *sim, struct plan *p)
     const struct val *ns = sim_get(sim, KIND_NAMESPACE, S(""), plan_ns(p));
     if (sim->swarm.has_deletes && strcmp(p->ns, "default") != 0 && ns != NULL &&
         !meta_is_deleting(ns)) {
-        delete_object(sim, KIND_NAMESPACE, ns, -1);
+        user_delete(sim, KIND_NAMESPACE, ns, -1);
     }
+}
+
+/* Through the subresource, as kubectl scale does. */
+static void op_scale_subresource(struct sim *sim, struct plan *p)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    struct client_write write = patch_of;
+    write.kind = KIND_STATEFUL_SET;
+    write.ns = plan_ns(p);
+    write.name = str_of(p->name);
+    write.subresource = S("scale");
+    p->replicas = (int)rng_below(&sim->rng, 6);
+    (void)sim_write(sim, sim->user, write, NULL, NULL,
+                    arena_fmt(arena, "{\"spec\":{\"replicas\":%d}}", p->replicas));
+}
+
+/* The fields that change seldom: the type of the strategy, the pace, the history. */
+static void op_tweak(struct sim *sim, struct plan *p)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    if (!sim->swarm.has_tweaks) {
+        return;
+    }
+    p->is_on_delete = sim_chance(sim, 1, 3);
+    p->history = (int)rng_below(&sim->rng, 4);
+    p->min_ready = sim->swarm.has_day_jumps ? 0 : (int)rng_below(&sim->rng, 8);
+    patch_set(sim, p,
+              arena_fmt(arena,
+                        "{\"spec\":{\"updateStrategy\":" STR_FMT
+                        ",\"minReadySeconds\":%d,\"revisionHistoryLimit\":%d}}",
+                        STR_ARG(strategy_json(arena, p)), p->min_ready, p->history));
 }
 
 static void op_want(struct sim *sim, struct plan *p)
@@ -341,21 +364,31 @@ static const struct {
     unsigned weight;
     void (*run)(struct sim *sim, struct plan *p);
 } ops[] = {
-    {"scale",            6, op_scale           },
-    {"template",         5, op_template        },
-    {"revert",           2, op_revert          },
-    {"same template",    1, op_same_template   },
-    {"strategy",         3, op_strategy        },
-    {"retention",        1, op_retention       },
-    {"delete pod",       5, op_pod_delete      },
-    {"label",            3, op_label           },
-    {"disown",           1, op_disown          },
-    {"start",            1, op_start           },
-    {"delete claim",     2, op_claim_delete    },
-    {"edit",             5, op_edit            },
-    {"delete set",       2, op_set_delete      },
-    {"delete namespace", 1, op_namespace_delete},
-    {"want",             3, op_want            },
+    {"scale",            6, op_scale            },
+    {"template",         5, op_template         },
+    {"revert",           2, op_revert           },
+    {"same template",    1, op_same_template    },
+    {"strategy",         3, op_strategy         },
+    {"retention",        1, op_retention        },
+    {"delete pod",       5, op_pod_delete       },
+    {"label",            3, op_label            },
+    {"disown",           1, op_disown           },
+    {"start",            1, op_start            },
+    {"delete claim",     2, op_claim_delete     },
+    {"edit",             5, op_edit             },
+    {"delete set",       2, op_set_delete       },
+    {"delete namespace", 1, op_namespace_delete },
+    {"want",             3, op_want             },
+    {"scale/scale",      1, op_scale_subresource},
+    {"tweak",            2, op_tweak            },
+    {"finalizer",        2, op_finalizer        },
+    {"squat",            1, op_squat            },
+    {"lose revision",    1, op_lose_revision    },
+    {"stranger",         1, op_stranger         },
+    {"cordon",           2, op_cordon           },
+    {"evict",            2, op_evict            },
+    {"drain",            1, op_drain            },
+    {"budget",           1, op_budget           },
 };
 
 static void again(struct sim *sim)
@@ -404,7 +437,7 @@ static void heal_pods(struct sim *sim, const struct plan *p)
     struct objs pods = sim_list(sim, arena, KIND_POD, plan_ns(p));
     for (size_t i = 0; i < pods.count; i++) {
         const struct val *pod = pods.list[i];
-        if (!str_eq(set_of_pod(pod), str_of(p->name))) {
+        if (!str_eq(set_of_pod(pod), str_of(p->name)) || is_squatter(pod)) {
             continue;
         }
         if (meta_label(pod, S("app")).n == 0) {
@@ -423,13 +456,14 @@ static void heal_pods(struct sim *sim, const struct plan *p)
                         (name.n > 0 && meta_is_deleting(sim_get(sim, KIND_PVC, plan_ns(p), name)));
         }
         if (is_doomed && !meta_is_deleting(pod)) {
-            delete_object(sim, KIND_POD, pod, -1);
+            user_delete(sim, KIND_POD, pod, -1);
         }
     }
 }
 
 void user_heal(struct sim *sim, bool is_first)
 {
+    user_let_go(sim);
     for (int i = 0; i < sim->swarm.sets_count; i++) {
         struct plan *p = &sim->swarm.plans[i];
         p->partition = sim->swarm.has_bad_templates ? 0 : p->partition;

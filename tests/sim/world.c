@@ -255,16 +255,18 @@ static bool open_rooms(struct sim *sim)
                                 .service_prefix = 12,
                                 .cluster_domain = S("cluster.local")};
     sim->api = api_new(&config);
-    sim->client = client_as(sim, S("system:coracle"));
     sim->user = client_as(sim, S("sailor"));
-    sim->node = client_as(sim, S("system:node:node-1"));
+    sim->client = faulty_new(sim, client_as(sim, S("system:coracle")), sim->swarm.remote_ms > 0);
+    sim->node = faulty_new(sim, client_as(sim, S("system:node:node-1")), /*is_remote=*/false);
     return true;
 }
 
 static void open_control(struct sim *sim)
 {
-    struct control_config config = {
-        .loop = sim->loop, .rng = &sim->brain_rng, .client = sim->client};
+    struct control_config config = {.loop = sim->loop,
+                                    .rng = &sim->brain_rng,
+                                    .client = sim->client,
+                                    .is_remote = sim->swarm.remote_ms > 0};
     size_t count;
     const struct controller *const *rows = controllers(&count);
     sim->control = control_new(&config);
@@ -285,13 +287,14 @@ static void open_brain(struct sim *sim)
     if (!resume_watch(sim)) {
         return;
     }
+    sim->brains++;
     struct bootstrap_config config = {.ca_pem = S("-"),
                                       .volumes_dir = S("/sim/volumes"),
                                       .api_address = S("10.244.0.1"),
                                       .api_port = 6443,
                                       .service_ip = S("10.96.0.1"),
                                       .dns_ip = S("10.96.0.10")};
-    if (bootstrap_write(sim->client, &config, &err) < 0) {
+    if (bootstrap_write(sim->user, &config, &err) < 0) {
         sim_fail(sim, "bootstrap", "%s", err.msg);
         return;
     }
@@ -308,44 +311,29 @@ static void crash(struct sim *sim)
 {
     sim_trace(sim, "CRASH of the brain at revision %llu",
               (unsigned long long)store_rev(sim->store));
-    sim->crashes++;
+    if (sim->is_cut) {
+        store_flush(sim->store); /* what the brain wrote before the cut is durable */
+    }
     sim->wall_start = loop_wall(sim->loop);
     usec now = sim_now(sim);
     if (sim->swarm.has_agent) {
         machine_detach(sim->machine);
     }
     control_free(sim->control);
-    client_local_free(sim->client);
+    faulty_free(sim->client);
+    faulty_free(sim->node);
     client_local_free(sim->user);
-    client_local_free(sim->node);
     api_free(sim->api);
     sim->watch_rev = watch_rev(sim->watch);
     store_close(sim->store);
     loop_free(sim->loop);
     sim->control = NULL;
+    sim->is_cut = false;
     sim->mono_before = now;
     open_brain(sim);
 }
 
 /* --- turning --- */
-
-static void fault(struct sim *sim)
-{
-    const struct swarm *s = &sim->swarm;
-    if (sim_chance(sim, s->disk_fault, 10000)) {
-        unsigned count = 1 + (unsigned)rng_below(&sim->rng, 3);
-        sim_trace(sim, "FAULT: the next %u appends fail", count);
-        journal_disk_fail(sim->disk, count);
-    }
-    if (sim_chance(sim, s->jump, 10000)) {
-        usec delta = ((usec)rng_below(&sim->rng, 600) - 300) * USEC_PER_SEC;
-        sim_trace(sim, "FAULT: the wall clock jumps by %lld s", (long long)(delta / USEC_PER_SEC));
-        loop_shift_wall(sim->loop, delta);
-    }
-    if (sim_chance(sim, s->crash, 10000)) {
-        crash(sim);
-    }
-}
 
 static void turn(struct sim *sim, unsigned *same)
 {
@@ -367,8 +355,8 @@ static void phase1(struct sim *sim)
     unsigned same = 0;
     while (!sim->is_failed && sim->ops_done < sim->swarm.ops && sim->turns < PHASE1_TURNS_MAX) {
         turn(sim, &same);
-        if (!sim->is_failed) {
-            fault(sim);
+        if (!sim->is_failed && fault(sim)) {
+            crash(sim);
         }
     }
 }
@@ -423,7 +411,7 @@ bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim 
         sim_trace(sim, "CALM: no more faults");
         sim->is_calm = true;
         timer_stop(&sim->user_timer);
-        journal_disk_fail(sim->disk, 0);
+        faults_end(sim);
         store_flush(sim->store); /* the user's last act is to be seen by what heals it */
         user_heal(sim, /*is_first=*/true);
         phase2(sim);
