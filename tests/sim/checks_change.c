@@ -53,16 +53,70 @@ static void check_pause(struct sim *sim, const struct val *pod, bool is_create, 
     }
 }
 
+/* A member's identity: 2, 3 and 5; and 15 when it is made. */
+static void check_member(struct sim *sim, const struct val *pod, const struct val *ref,
+                         bool is_create)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    struct str name = meta_name(pod);
+    int64_t ordinal = ordinal_of(val_text_at(ref, "name"), name);
+    struct str digits = arena_fmt(arena, "%lld", (long long)ordinal);
+    struct str end = arena_fmt(arena, "-" STR_FMT, STR_ARG(name));
+    if (ordinal < 0 || !str_eq(meta_label(pod, S("statefulset.kubernetes.io/pod-name")), name) ||
+        !str_eq(meta_label(pod, S("apps.kubernetes.io/pod-index")), digits) ||
+        !str_eq(val_text_at(pod, "spec.hostname"), name)) {
+        sim_fail(sim, "2", "pod " STR_FMT " is owned and has another identity", STR_ARG(name));
+    }
+    const struct val *volumes = val_path(pod, "spec.volumes");
+    for (size_t i = 0; i < val_count(volumes); i++) {
+        struct str claim = val_text_at(val_at(volumes, i), "persistentVolumeClaim.claimName");
+        if (claim.n > 0 && !str_ends(claim, end)) {
+            sim_fail(sim, "5", "pod " STR_FMT " uses claim " STR_FMT, STR_ARG(name),
+                     STR_ARG(claim));
+        }
+    }
+    struct str revision = pod_revision(pod);
+    const struct val *set = sim_get(sim, KIND_STATEFUL_SET, meta_ns(pod), val_text_at(ref, "name"));
+    bool is_live = str_eq(meta_uid(set), val_text_at(ref, "uid"));
+    if (is_create && is_live &&
+        sim_get(sim, KIND_CONTROLLER_REVISION, meta_ns(pod), revision) == NULL &&
+        !sim->swarm.has_holds) {
+        sim_fail(sim, "15", "pod " STR_FMT " is made at revision " STR_FMT ", which is not there",
+                 STR_ARG(name), STR_ARG(revision));
+    }
+}
+
+/* 8: in an OrderedReady set, no pod gets ready before the one below it was ready once. */
+static void check_first_ready(struct sim *sim, const struct val *pod, const struct val *ref)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    if (!pod_is_ready(pod)) {
+        return;
+    }
+    struct str set_name = val_text_at(ref, "name");
+    const struct val *set = sim_get(sim, KIND_STATEFUL_SET, meta_ns(pod), set_name);
+    int64_t ordinal = ordinal_of(set_name, meta_name(pod));
+    struct str mark = arena_fmt(arena, "ready " STR_FMT "/" STR_FMT, STR_ARG(meta_ns(pod)),
+                                STR_ARG(meta_name(pod)));
+    struct str below = arena_fmt(arena, "ready " STR_FMT "/" STR_FMT "-%lld", STR_ARG(meta_ns(pod)),
+                                 STR_ARG(set_name), (long long)ordinal - 1);
+    if (note_of(sim, mark) == 0 && set != NULL && !sim->swarm.has_moves &&
+        str_eq(val_text_at(set, "spec.podManagementPolicy"), S("OrderedReady")) &&
+        ordinal > val_number_at(set, "spec.ordinals.start", 0) && note_of(sim, below) == 0) {
+        sim_fail(sim, "8", "pod " STR_FMT " is ready, the one below it never was",
+                 STR_ARG(meta_name(pod)));
+    }
+    note_add(sim, mark, 1);
+}
+
 static void check_pod(struct sim *sim, const struct val *old, const struct val *pod, bool is_delete)
 {
     struct str name = meta_name(pod);
     const struct val *ref = meta_controller(pod);
-    if (ref != NULL && str_eq(val_text_at(ref, "kind"), S("StatefulSet")) &&
-        (ordinal_of(val_text_at(ref, "name"), name) < 0 ||
-         !str_eq(meta_label(pod, S("statefulset.kubernetes.io/pod-name")), name) ||
-         !str_eq(val_text_at(pod, "spec.hostname"), name))) {
-        sim_fail(sim, "2", "pod " STR_FMT " is owned and has another identity", STR_ARG(name));
+    if (ref != NULL && str_eq(val_text_at(ref, "kind"), S("StatefulSet"))) {
+        check_member(sim, pod, ref, /*is_create=*/old == NULL && !is_delete);
     }
+    check_first_ready(sim, pod, ref);
     struct str node = val_text_at(old, "spec.nodeName");
     if (node.n > 0 && !str_eq(node, val_text_at(pod, "spec.nodeName"))) {
         sim_fail(sim, "binding", "pod " STR_FMT " moved to another node", STR_ARG(name));
@@ -161,6 +215,16 @@ static void check_claim(struct sim *sim, const struct val *old, const struct val
             sim_fail(sim, "31", "the spec of claim " STR_FMT " changed", STR_ARG(name));
         }
     }
+    /* 29: what else owns the claim goes on owning it. */
+    const struct val *refs = val_path(old, "metadata.ownerReferences");
+    for (size_t i = 0;
+         i < val_count(refs) && old != NULL && str_eq(meta_uid(old), meta_uid(claim)) && !is_delete;
+         i++) {
+        if (str_eq(val_text_at(val_at(refs, i), "kind"), S("Service")) &&
+            val_count(val_path(claim, "metadata.ownerReferences")) == 0) {
+            sim_fail(sim, "29", "claim " STR_FMT " lost its other owner", STR_ARG(name));
+        }
+    }
     struct str volume = val_text_at(claim, "spec.volumeName");
     for (size_t i = 0; volume.n > 0 && i < sim->shadow.count; i++) {
         const struct object *other = sim->shadow.entries[i].value;
@@ -169,6 +233,34 @@ static void check_claim(struct sim *sim, const struct val *old, const struct val
             str_eq(val_text_at(object_val(other), "spec.volumeName"), volume)) {
             sim_fail(sim, "3", "claims " STR_FMT " and " STR_FMT " have one volume", STR_ARG(name),
                      STR_ARG(other->key));
+        }
+    }
+}
+
+/* 21: no second revision of the same template. 22: a number that is given is the highest. */
+static void check_revision(struct sim *sim, const struct val *old, const struct val *revision)
+{
+    const struct val *ref = meta_controller(revision);
+    if (ref == NULL || meta_is_deleting(revision) ||
+        (old != NULL && num(old, "revision") == num(revision, "revision"))) {
+        return;
+    }
+    for (size_t i = 0; i < sim->shadow.count; i++) {
+        const struct object *object = sim->shadow.entries[i].value;
+        const struct val *other = object_val(object);
+        if (!str_starts(object->key, S("controllerrevisions.apps/")) ||
+            !meta_is_controlled_by(other, val_text_at(ref, "uid")) || meta_is_deleting(other) ||
+            str_eq(meta_uid(other), meta_uid(revision))) {
+            continue;
+        }
+        if (old == NULL && val_eq(val_get(other, S("data")), val_get(revision, S("data")))) {
+            sim_fail(sim, "21", "revision " STR_FMT " says what " STR_FMT " says",
+                     STR_ARG(meta_name(revision)), STR_ARG(meta_name(other)));
+        }
+        if (num(other, "revision") >= num(revision, "revision")) {
+            sim_fail(sim, "22", "revision " STR_FMT " gets number %lld, " STR_FMT " has %lld",
+                     STR_ARG(meta_name(revision)), num(revision, "revision"),
+                     STR_ARG(meta_name(other)), num(other, "revision"));
         }
     }
 }
@@ -214,7 +306,11 @@ void check_change(struct sim *sim, const struct object *before, const struct obj
         check_set(sim, old, obj);
     } else if (str_starts(key, S("persistentvolumeclaims/"))) {
         check_claim(sim, old, obj, is_delete);
-    } else if (is_delete && str_starts(key, S("controllerrevisions.apps/"))) {
-        check_revision_delete(sim, obj);
+    } else if (str_starts(key, S("controllerrevisions.apps/"))) {
+        if (is_delete) {
+            check_revision_delete(sim, obj);
+        } else {
+            check_revision(sim, old, obj);
+        }
     }
 }

@@ -94,7 +94,9 @@ static void check_revision(struct look *l, const struct action *a, int64_t ordin
     struct str revision = pod_revision(a->body);
     bool is_below = l->f.has_rolling && ordinal < l->f.start + l->f.partition;
     bool is_old = str_eq(revision, l->current) || str_eq(revision, l->f.current);
-    if (is_below ? !is_old : (l->f.has_rolling && !str_eq(revision, l->update))) {
+    bool is_new = str_eq(revision, l->update);
+    bool is_free = !l->f.has_rolling && !l->f.is_on_delete && is_old; /* 6.7 */
+    if (is_below ? !is_old : (!is_new && !is_free)) {
         sim_fail(l->sim, "12",
                  "pod " STR_FMT " is made at revision " STR_FMT ", partition %lld, current " STR_FMT
                  ", update " STR_FMT,
@@ -223,10 +225,91 @@ static void check_delete(struct look *l, const struct action *a)
     }
 }
 
+/* --- status --- */
+
+/* The counters that this decision leaves behind, against a recount of what it saw: 24 and 26. */
+static void check_counts(struct look *l)
+{
+    struct {
+        const char *path;
+        int64_t least, most;
+    } rows[] = {
+        {"status.replicas",          0, 0},
+        {"status.readyReplicas",     0, 0},
+        {"status.availableReplicas", 0, 0},
+        {"status.updatedReplicas",   0, 0},
+        {"status.currentReplicas",   0, 0},
+    };
+    for (size_t i = 0; i < l->f.members_count; i++) {
+        const struct set_pod *m = &l->f.members[i];
+        bool is_current = !m->is_terminating && str_eq(m->revision, l->current);
+        const bool counts[] = {true, m->is_ready, m->is_available,
+                               !m->is_terminating && str_eq(m->revision, l->update), is_current};
+        for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+            rows[k].least += counts[k];
+            rows[k].most += counts[k];
+        }
+        rows[4].least -= is_current && is_deleted_here(l, m);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        int64_t is = val_number_at(l->f.set, rows[k].path, 0);
+        for (size_t i = 0; i < l->actions->count; i++) {
+            const struct action *a = &l->actions->list[i];
+            if (is_status(a) && a->kind == kind_of(KIND_STATEFUL_SET)) {
+                is = val_number_at(a->body, rows[k].path, 0);
+            }
+        }
+        if (is < rows[k].least || is > rows[k].most) {
+            sim_fail(l->sim, "26", "set " STR_FMT ": %s is %lld, a recount gives %lld",
+                     STR_ARG(l->f.name), rows[k].path, (long long)is, (long long)rows[k].most);
+        }
+    }
+}
+
 /* --- all actions --- */
+
+static bool has_owner(const struct val *obj, struct str uid)
+{
+    const struct val *refs = val_path(obj, "metadata.ownerReferences");
+    for (size_t i = 0; i < val_count(refs); i++) {
+        if (str_eq(val_text_at(val_at(refs, i), "uid"), uid)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 28 to 30: which owners a claim gets follows table 4.2, and none beside another controller. */
+static void check_claim_owners(struct look *l, const struct action *a)
+{
+    const struct val *claim = sim_get(l->sim, KIND_PVC, a->ns, a->name);
+    const struct val *refs = val_path(a->body, "metadata.ownerReferences");
+    const struct val *controller = meta_controller(claim);
+    bool is_strange = controller != NULL && !str_eq(val_text_at(controller, "kind"), S("Pod")) &&
+                      !str_eq(val_text_at(controller, "kind"), S("StatefulSet"));
+    for (size_t i = 0; i < val_count(refs); i++) {
+        const struct val *ref = val_at(refs, i);
+        if (has_owner(claim, val_text_at(ref, "uid"))) {
+            continue;
+        }
+        ptrdiff_t dash = str_rfind(a->name, '-');
+        struct str digits = str_sub(a->name, (size_t)dash + 1, a->name.n);
+        uint64_t n = 0;
+        bool is_pod = str_eq(val_text_at(ref, "kind"), S("Pod"));
+        bool is_in = str_to_u64(digits, &n) == 0 && facts_in_range(&l->f, (int64_t)n);
+        bool is_scaled = l->f.has_scaled_delete && !is_in;
+        if (is_strange || (is_pod ? !is_scaled : (!l->f.has_deleted_delete || is_scaled))) {
+            sim_fail(l->sim, "29", "claim " STR_FMT " gets a " STR_FMT " as its owner",
+                     STR_ARG(a->name), STR_ARG(val_text_at(ref, "kind")));
+        }
+    }
+}
 
 static void check_claim_write(struct look *l, const struct action *a)
 {
+    if (a->type != ACTION_DELETE) {
+        check_claim_owners(l, a);
+    }
     if (a->type == ACTION_DELETE) {
         sim_fail(l->sim, "28", "claim " STR_FMT " is deleted by the set", STR_ARG(a->name));
     } else if (a->type != ACTION_CREATE && val_get(a->body, S("spec")) != NULL) {
@@ -301,6 +384,9 @@ static void check_set(struct sim *sim, struct str ns, struct str name,
     }
     if (is_writing_pods && !l.f.is_deleting) {
         check_update_revision(&l);
+    }
+    if (actions->count > 0 && !l.f.is_deleting) {
+        check_counts(&l);
     }
 }
 

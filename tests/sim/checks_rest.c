@@ -17,11 +17,14 @@ static bool is_pod_right(const struct facts *f, int64_t ordinal, struct buf *why
         text = "is absent";
     } else if (m->is_terminating) {
         text = "is terminating";
+    } else if (f->is_sick && !m->is_available) { /* 41 */
+        bool is_kept = f->is_on_delete || ordinal < f->start + f->partition;
+        text = is_kept || str_eq(m->revision, f->update) ? NULL : "is broken at an old revision";
     } else if (!m->is_ready) {
         text = "is not ready";
     } else if (!m->is_available) {
         text = "is not available";
-    } else if (!f->is_on_delete && ordinal >= f->start + f->partition &&
+    } else if (!f->is_sick && !f->is_on_delete && ordinal >= f->start + f->partition &&
                !str_eq(m->revision, f->update)) {
         text = "is at an old revision";
     }
@@ -37,6 +40,8 @@ static bool is_set_at_rest(const struct facts *f, struct buf *why)
 {
     int64_t updated = 0;
     int64_t current = 0;
+    int64_t ready = 0;
+    int64_t available = 0;
     for (int64_t k = f->start; k < f->start + f->replicas; k++) {
         if (!is_pod_right(f, k, why)) {
             return false;
@@ -47,6 +52,8 @@ static bool is_set_at_rest(const struct facts *f, struct buf *why)
             buf_addf(why, "pod " STR_FMT " is left over", STR_ARG(f->members[i].name));
             return false;
         }
+        ready += f->members[i].is_ready;
+        available += f->members[i].is_available;
         updated += str_eq(f->members[i].revision, f->update);
         current += str_eq(f->members[i].revision, f->current);
     }
@@ -56,8 +63,8 @@ static bool is_set_at_rest(const struct facts *f, struct buf *why)
         int64_t want;
     } rows[] = {
         {"status.replicas",           f->replicas},
-        {"status.readyReplicas",      f->replicas},
-        {"status.availableReplicas",  f->replicas},
+        {"status.readyReplicas",      ready      },
+        {"status.availableReplicas",  available  },
         {"status.currentReplicas",    current    },
         {"status.updatedReplicas",    updated    },
         {"status.observedGeneration", generation },
@@ -156,9 +163,13 @@ static void check_claims(struct sim *sim, struct arena *arena, const struct fact
             const struct val *claim = sim_get(sim, KIND_PVC, f->ns, name);
             const struct val *volume =
                 sim_get(sim, KIND_PV, S(""), val_text_at(claim, "spec.volumeName"));
-            if (!str_eq(val_text_at(claim, "status.phase"), S("Bound")) ||
+            if ((!str_eq(val_text_at(claim, "status.phase"), S("Bound")) &&
+                 f->members[m].is_ready) ||
                 !str_eq(val_text_at(volume, "spec.claimRef.uid"), meta_uid(claim))) {
                 sim_fail(sim, "3", "claim " STR_FMT " of a ready pod is not bound", STR_ARG(name));
+            }
+            if (has_ref(claim, S("Service"), S(""))) {
+                continue; /* another controller's */
             }
             if (has_ref(claim, S("Pod"), S(""))) {
                 sim_fail(sim, "30", "claim " STR_FMT " would go with its pod", STR_ARG(name));
@@ -208,6 +219,10 @@ static void check_endpoints(struct sim *sim, struct arena *arena, const struct f
 {
     struct objs slices = sim_list(sim, arena, KIND_ENDPOINT_SLICE, f->ns);
     int64_t ready = 0;
+    int64_t want = 0;
+    for (size_t i = 0; i < f->members_count; i++) {
+        want += f->members[i].is_ready;
+    }
     for (size_t i = 0; i < slices.count; i++) {
         if (!str_eq(meta_label(slices.list[i], S("kubernetes.io/service-name")), f->name)) {
             continue;
@@ -217,9 +232,9 @@ static void check_endpoints(struct sim *sim, struct arena *arena, const struct f
             ready += val_true_at(val_at(endpoints, k), "conditions.ready");
         }
     }
-    if (ready != f->replicas && sim_get(sim, KIND_SERVICE, f->ns, f->name) != NULL) {
+    if (ready != want && sim_get(sim, KIND_SERVICE, f->ns, f->name) != NULL) {
         sim_fail(sim, "endpoints", "service " STR_FMT " has %lld ready endpoints, %lld pods",
-                 STR_ARG(f->name), (long long)ready, (long long)f->replicas);
+                 STR_ARG(f->name), (long long)ready, (long long)want);
     }
 }
 

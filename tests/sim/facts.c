@@ -65,7 +65,7 @@ static bool is_available(const struct sim *sim, const struct facts *facts, const
         return true;
     }
     return time_parse(val_text(val_get(ready, S("lastTransitionTime"))), &since) == 0 &&
-           since + facts->min_ready_us <= loop_wall(sim->loop);
+           since + facts->min_ready_us < loop_wall(sim->loop);
 }
 
 static void add_member(struct sim *sim, struct facts *facts, const struct val *pod)
@@ -114,6 +114,8 @@ void facts_read(struct sim *sim, struct arena *arena, const struct val *set, str
     const struct val *keep = val_path(set, "spec.persistentVolumeClaimRetentionPolicy");
     ret->has_scaled_delete = str_eq(val_text(val_get(keep, S("whenScaled"))), S("Delete"));
     ret->has_deleted_delete = str_eq(val_text(val_get(keep, S("whenDeleted"))), S("Delete"));
+    ret->is_sick = ret->is_parallel &&
+                   str_starts(val_text_at(set, "spec.template.spec.containers.0.image"), S("bad"));
     struct objs pods = sim_list(sim, arena, KIND_POD, ret->ns);
     ret->members = arena_alloc(arena, (pods.count + 1) * sizeof *ret->members);
     for (size_t i = 0; i < pods.count; i++) {

@@ -20,6 +20,7 @@ struct facts {
     int64_t replicas, start, partition, max_unavailable, min_ready_us;
     bool is_parallel, is_on_delete, has_rolling, is_deleting;
     bool has_scaled_delete, has_deleted_delete;
+    bool is_sick;            /* Parallel, and its template never gets ready */
     struct set_pod *members; /* owned, or to be adopted; by ordinal */
     size_t members_count;
 };

@@ -25,6 +25,7 @@ struct plan {
     bool is_parallel, is_on_delete, has_scaled_delete, has_deleted_delete;
     bool is_bad; /* the template names an image that never starts */
     bool is_wanted;
+    bool is_sick; /* in phase 2 its template is bad (Parallel) */
     int replicas, start, partition, max_unavailable, min_ready, templates_count, history, grace;
     int version, version_before;
 };
@@ -57,8 +58,21 @@ struct swarm {
     X(DELETES_CLAIMS, "scaling down deletes the claim itself")                                     \
     X(WRONG_STATUS, "readyReplicas is one too many")                                               \
     X(FORGETS_PODS, "the pod with ordinal 1 is never created")                                     \
-    X(NO_CLAIM_BARRIER, "a pod is created on a claim that is about to go")                         \
-    X(NO_PAUSE, "a pod is made anew at once")
+    X(NO_PAUSE, "a pod is made anew at once")                                                      \
+    X(PROMOTES_EARLY, "#119685: promotion compares with status.replicas")                          \
+    X(WAITS_AT_BROKEN, "#67250: an OrderedReady set waits at a broken pod of an old revision")     \
+    X(BROKEN_EAT_BUDGET, "#137409: broken old pods of a Parallel set use up the budget")           \
+    X(COUNTS_BELOW, "#75498: a deleted pod of any revision lowers currentReplicas")                \
+    X(STALE_STATUS, "#108837: a decision that makes a pod leaves the status for later")            \
+    X(NEW_REVISIONS, "#61998, #134773: the stored template differs from the same served one")      \
+    X(NO_CLAIM_BARRIER, "#74374: a pod is created on a claim that is about to go")                 \
+    X(NO_LATE_CLAIM, "#89910, #113139: a Pending pod's missing claim is not made")                 \
+    X(WAITS_FOR_HIGHER, "e2e 3: a pod is not made while a higher one is not ready")                \
+    X(KEEPS_FAILED, "e2e 12: a Failed pod is not replaced")                                        \
+    X(OLD_ON_DELETE, "e2e 9: OnDelete makes pods at the current revision")                         \
+    X(TRUNCATES_LIVE, "2.12: the history forgets what a pod still runs")                           \
+    X(NO_UID, "12: a pod is deleted by name only")                                                 \
+    X(TAKES_STRANGERS, "7: a new set takes over the pods of the one before it")
 enum mutation {
 #define MUTATION_ID(id, text) MUTATION_##id,
     MUTATIONS(MUTATION_ID)

@@ -21,6 +21,7 @@ static void draw_plan(struct sim *sim, struct plan *plan, int i)
     plan->is_wanted = true;
     plan->replicas = below(sim, 5);
     plan->is_parallel = sim_chance(sim, 1, 3);
+    plan->is_sick = plan->is_parallel && sim_chance(sim, 1, 4);
     plan->is_on_delete = sim_chance(sim, 1, 8);
     plan->partition = sim_chance(sim, 1, 3) ? below(sim, 4) : 0;
     plan->max_unavailable = sim_chance(sim, 1, 4) ? 2 : 1;

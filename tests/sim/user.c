@@ -466,18 +466,18 @@ void user_heal(struct sim *sim, bool is_first)
     user_let_go(sim);
     for (int i = 0; i < sim->swarm.sets_count; i++) {
         struct plan *p = &sim->swarm.plans[i];
-        p->partition = sim->swarm.has_bad_templates ? 0 : p->partition;
+        p->partition = sim->swarm.has_bad_templates || p->is_sick ? 0 : p->partition;
         if (is_first && sim_get(sim, KIND_STATEFUL_SET, plan_ns(p), str_of(p->name)) != NULL) {
             auto_arena struct arena *arena = arena_new(1 << 16);
-            p->version += p->is_bad;
-            p->is_bad = false;
+            p->version += p->is_bad || p->is_sick;
+            p->is_bad = p->is_sick;
             write_template(sim, p);
             patch_set(sim, p,
                       arena_fmt(arena, "{\"spec\":{\"updateStrategy\":" STR_FMT "}}",
                                 STR_ARG(strategy_json(arena, p))));
         }
         if (is_first) {
-            p->is_bad = false;
+            p->is_bad = p->is_sick;
             heal_pods(sim, p);
         }
         need_plan(sim, p);

@@ -152,3 +152,26 @@ TEST(descriptors_wake_the_real_loop)
     (void)close(fds[1]);
     loop_free(t.loop);
 }
+
+static void note_done(void *ctx)
+{
+    *(usec *)ctx = 1;
+}
+
+static void work_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+TEST(virtual_work_completes_late)
+{
+    struct loop *loop = loop_new_virtual(0);
+    usec done = 0;
+    loop_delay_work(loop, 300);
+    loop_work(loop, work_nothing, note_done, &done);
+    EXPECT_INT(0, done);
+    loop_run(loop);
+    EXPECT_INT(1, done);
+    EXPECT_INT(300, loop_now(loop));
+    loop_free(loop);
+}

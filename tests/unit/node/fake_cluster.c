@@ -137,6 +137,7 @@ static int client_write(struct client *client, const struct client_write *w, cli
     struct write_op *op = xcalloc(1, sizeof *op);
     struct object *old = client_get(client, w->kind, w->ns, w->name);
     (void)err;
+    c->updates_count += w->verb == VERB_UPDATE;
     *op = (struct write_op){.cluster = c, .done = done, .ctx = ctx};
     bool is_other = old && w->expect_uid.n &&
                     !str_eq(val_text_at(object_val(old), "metadata.uid"), w->expect_uid);

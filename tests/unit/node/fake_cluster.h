@@ -33,6 +33,7 @@ struct fake_cluster {
     struct fake_watch watches[16];
     size_t watches_count;
     uint64_t rev;
+    unsigned updates_count; /* asked for, done or not */
     struct node *node;
     struct buf log;    /* one line an act: "+0s create web_app_0" */
     struct buf phases; /* phases a pod's status went through */

@@ -288,3 +288,23 @@ TEST(worker_waits_for_the_first_containers_of_a_name)
                first_lines(&c, 4));
     fake_done(&c);
 }
+
+/* Deleted by force while the disk is slow: the API knows already, the event comes later. */
+TEST(worker_waits_for_the_news_that_its_pod_is_gone)
+{
+    struct fake_cluster c;
+    fake_init(&c);
+    c.run_for = 2 * USEC_PER_SEC;
+    fake_start_node(&c);
+    fake_put(&c, KIND_POD, one);
+    fake_run(&c, USEC_PER_SEC);
+    for (size_t i = c.objects.count; i-- > 0;) {
+        if (str_ends(c.objects.entries[i].key, S("/default/web"))) {
+            object_unref(map_remove(&c.objects, c.objects.entries[i].key));
+        }
+    }
+    unsigned updates = c.updates_count;
+    fake_run(&c, 5 * USEC_PER_SEC);
+    EXPECT(c.updates_count > updates && c.updates_count < updates + 10);
+    fake_done(&c);
+}
