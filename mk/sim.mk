@@ -1,9 +1,12 @@
-# The simulation: tests/sim/*.c with every room, under the sanitizers.
+# The simulation: tests/sim/*.c with every room, under the sanitizers (the planted mistakes without).
 #   make sim                      SEEDS seeds from FROM, then the planted mutations
 #   make sim SEED=123             one seed with its trace
 #   make sim SEED=123 MUTATION=2  the same with a planted mistake (tests/sim/sim.h)
+#   make sim-nightly [HOURS=8] [STEPS=1000000] [FROM=n]  seeds without the sanitizers, one process, until
+#                                 each policy has had STEPS steps or the time is over
 FROM  ?= 1
 SEEDS ?= 200
+MUTATION_SEEDS ?= 200
 SIM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
 
 $(B)/tests/sim/%.o: tests/sim/%.c
@@ -19,7 +22,13 @@ sim:
 ifdef SEED
 	$(Q)build/asan/sim --replay $(SEED) $(MUTATION)
 else
-	$(Q)build/asan/sim --mutations 60
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=release build/release/sim
+	$(Q)build/release/sim --mutations $(MUTATION_SEEDS)
 	$(Q)build/asan/sim --jobs 2 $(FROM) $(SEEDS)
 endif
+HOURS ?= 8
+STEPS ?= 1000000
+.PHONY: sim-nightly
+sim-nightly: $(B)/sim
+	$(Q)$(B)/sim --steps $(STEPS) $$(($(HOURS) * 3600)) $(if $(filter file,$(origin FROM)),100000,$(FROM))
 -include $(SIM_OBJ:.o=.d)

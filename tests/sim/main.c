@@ -4,6 +4,8 @@
 //   sim [--jobs N] FROM COUNT      runs COUNT seeds, prints those that fail
 //   sim --replay SEED [MUTATION]   runs one with its trace
 //   sim --mutations SEEDS          each mutation must be found within so many seeds
+//   sim --steps STEPS SECONDS FROM runs seeds from FROM until each policy has had so many steps, or
+//                                  the time is over; prints what was reached every ten minutes
 // Ends with "N passed, N failed"; exit code 1 when one failed.
 #include "sim.h"
 
@@ -11,7 +13,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A crash of the brain leaves behind what it had under way; that is no leak of the program. */
@@ -21,7 +25,25 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-enum { JOBS_MAX = 16 };
+enum { JOBS_MAX = 16, POLICIES = 6, REPORT_SECONDS = 600 };
+
+/* Steps (writes that the checks saw) by what the set's policies were at the end of its run; shared
+ * with the processes of the seeds. A set counts for its kind of update and for what it widens. */
+static const char *const policies[POLICIES] = {
+    "OrderedReady RollingUpdate", "OrderedReady OnDelete",    "Parallel RollingUpdate",
+    "Parallel OnDelete",          "maxUnavailable above one", "a partition",
+};
+static uint64_t *steps;
+
+static void count_steps(const struct sim *sim)
+{
+    for (int i = 0; steps != NULL && i < sim->swarm.sets_count; i++) {
+        const struct plan *p = &sim->swarm.plans[i];
+        steps[(p->is_parallel ? 2 : 0) + p->is_on_delete] += p->steps;
+        steps[4] += !p->is_on_delete && p->max_unavailable > 1 ? p->steps : 0;
+        steps[5] += !p->is_on_delete && p->partition > 0 ? p->steps : 0;
+    }
+}
 
 static void print_tail(const struct sim *sim)
 {
@@ -35,6 +57,7 @@ static int run(uint64_t seed, enum mutation mutation, bool is_tracing, bool is_q
 {
     static struct sim sim;
     bool is_ok = sim_run(seed, mutation, is_tracing, &sim);
+    count_steps(&sim);
     if (!is_quiet && !is_ok && !is_tracing) {
         print_tail(&sim);
     }
@@ -47,6 +70,9 @@ static int run(uint64_t seed, enum mutation mutation, bool is_tracing, bool is_q
                (unsigned long long)seed, is_ok ? "ok" : "FAILED: ", is_ok ? "" : sim.failure,
                sim.ops_done, sim.turns, sim.decisions, (unsigned long long)sim.writes,
                sim.brains - 1, (double)sim_now(&sim) / 1e6);
+    }
+    if (!is_ok && !is_tracing && mutation == MUTATION_NONE) {
+        printf("replay with: make sim SEED=%llu\n", (unsigned long long)seed);
     }
     (void)fflush(stdout);
     return is_ok ? 0 : 1;
@@ -98,6 +124,63 @@ static unsigned run_seeds(uint64_t from, uint64_t count, int jobs)
     return failed;
 }
 
+static uint64_t fewest_steps(void)
+{
+    uint64_t fewest = steps[0];
+    for (int i = 1; i < POLICIES; i++) {
+        fewest = steps[i] < fewest ? steps[i] : fewest;
+    }
+    return fewest;
+}
+
+static void print_steps(uint64_t seeds, unsigned failed)
+{
+    printf("%llu seeds, %u failed, steps:", (unsigned long long)seeds, failed);
+    for (int i = 0; i < POLICIES; i++) {
+        printf("%s %s %llu", i == 0 ? "" : ",", policies[i], (unsigned long long)steps[i]);
+    }
+    puts("");
+    (void)fflush(stdout);
+}
+
+static time_t clock_seconds(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/* The night: one process at a time. */
+static unsigned run_steps(uint64_t want, uint64_t seconds, uint64_t from, uint64_t *ret_seeds)
+{
+    steps = mmap(NULL, POLICIES * sizeof *steps, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                 -1, 0);
+    if (steps == MAP_FAILED) {
+        abort();
+    }
+    unsigned failed = 0;
+    uint64_t seed = from;
+    time_t end = clock_seconds() + (time_t)seconds;
+    time_t report = 0;
+    for (; fewest_steps() < want && clock_seconds() < end; seed++) {
+        int status = 0;
+        if (waitpid(start(seed, MUTATION_NONE, /*is_quiet=*/false), &status, 0) < 0) {
+            abort();
+        }
+        failed += !is_success(status);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) {
+            printf("seed %llu: FAILED: ended with status %d\n", (unsigned long long)seed, status);
+        }
+        if (clock_seconds() >= report) {
+            print_steps(seed + 1 - from, failed);
+            report = clock_seconds() + REPORT_SECONDS;
+        }
+    }
+    print_steps(seed - from, failed);
+    *ret_seeds = seed - from;
+    return failed;
+}
+
 static unsigned run_mutations(uint64_t seeds)
 {
     unsigned missed = 0;
@@ -125,7 +208,7 @@ static uint64_t number(const char *text)
     uint64_t n = 0;
     if (text == NULL || str_to_u64(str_of(text), &n) < 0) {
         (void)fprintf(stderr, "usage: sim [--jobs N] FROM COUNT | --replay SEED [MUTATION] | "
-                              "--mutations SEEDS\n");
+                              "--mutations SEEDS | --steps STEPS SECONDS FROM\n");
         exit(2);
     }
     return n;
@@ -143,6 +226,8 @@ int main(int argc, char **argv)
     } else if (argc > 2 && strcmp(argv[1], "--mutations") == 0) {
         total = MUTATION_COUNT - 1;
         failed = run_mutations(number(argv[2]));
+    } else if (argc > 4 && strcmp(argv[1], "--steps") == 0) {
+        failed = run_steps(number(argv[2]), number(argv[3]), number(argv[4]), &total);
     } else {
         bool has_jobs = argc > 2 && strcmp(argv[1], "--jobs") == 0;
         uint64_t jobs = has_jobs ? number(argv[2]) : 1;

@@ -2,7 +2,7 @@
 //
 // Mutations: the StatefulSet controller with a planted mistake, to show that the checks find it.
 // Most show the controller a set that isn't the stored one; the others alter its actions.
-#include "sim.h"
+#include "facts.h"
 
 #include "base/mem.h"
 
@@ -48,8 +48,15 @@ static const struct val *altered(struct arena *arena, const struct val *set)
 static const struct val *freshened(struct arena *arena, const struct val *claim)
 {
     struct val *copy = arena_val(arena, val_copy(arena, claim));
+    const struct val *refs = val_path(claim, "metadata.ownerReferences");
+    struct val kept = val_list();
+    for (size_t i = 0; i < val_count(refs); i++) {
+        if (!str_eq(val_text_at(val_at(refs, i), "kind"), S("Pod"))) {
+            val_push(arena, &kept, *val_at(refs, i));
+        }
+    }
     val_remove(val_slot(copy, S("metadata")), S("deletionTimestamp"));
-    val_remove(val_slot(copy, S("metadata")), S("ownerReferences"));
+    val_set_path(arena, copy, "metadata.ownerReferences", kept);
     return copy;
 }
 
@@ -146,11 +153,22 @@ struct mistake {
     const struct view *view;
     const struct val *set;
     struct actions *out;
+    int64_t spared; /* pods at the current revision that are not deleted after all */
 };
 
 static int64_t status_of(const struct val *body, const char *path)
 {
     return val_number_at(body, path, 0);
+}
+
+static bool makes_pod(const struct actions *out)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->list[i].type == ACTION_CREATE && out->list[i].kind == kind_of(KIND_POD)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void alter_status(const struct mistake *m, struct action *action)
@@ -175,6 +193,13 @@ static void alter_status(const struct mistake *m, struct action *action)
             current -= a->type == ACTION_DELETE && a->kind == kind_of(KIND_POD);
         }
         val_set_path(arena, body, "status.currentReplicas", val_int(current));
+    } else if (m->spared > 0) {
+        val_set_path(arena, body, "status.currentReplicas",
+                     val_int(m->spared + status_of(body, "status.currentReplicas")));
+    } else if (active == MUTATION_STALE_STATUS && makes_pod(m->out)) {
+        val_set_path(arena, body, "status.replicas", val_int(status_of(m->set, "status.replicas")));
+        val_set_path(arena, body, "status.availableReplicas",
+                     val_int(status_of(m->set, "status.availableReplicas")));
     }
     action->body = body;
 }
@@ -191,6 +216,12 @@ static bool is_highest_ready(const struct mistake *m, struct str ns)
     return true;
 }
 
+static bool is_in_range(const struct val *set, struct str pod)
+{
+    int64_t index = ordinal_of(meta_name(set), pod) - val_number_at(set, "spec.ordinals.start", 0);
+    return index >= 0 && index < val_number_at(set, "spec.replicas", 1);
+}
+
 /* Is this action left out? */
 static bool is_forgotten(const struct mistake *m, const struct action *action)
 {
@@ -202,11 +233,13 @@ static bool is_forgotten(const struct mistake *m, const struct action *action)
     case MUTATION_FORGETS_PODS:
         return is_pod && is_create && str_ends(action->name, S("-1"));
     case MUTATION_WAITS_FOR_HIGHER:
-        return is_pod && is_create && !is_highest_ready(m, action->ns);
+        return is_pod && is_create && !is_highest_ready(m, action->ns) &&
+               !str_eq(val_text_at(m->set, "spec.podManagementPolicy"), S("Parallel"));
     case MUTATION_KEEPS_FAILED:
         return is_pod && is_delete && pod_is_terminal(pod);
     case MUTATION_BROKEN_EAT_BUDGET:
         return is_pod && is_delete && !pod_is_ready(pod) && !pod_is_terminal(pod) &&
+               is_in_range(m->set, action->name) &&
                str_eq(val_text_at(m->set, "spec.podManagementPolicy"), S("Parallel"));
     case MUTATION_NO_LATE_CLAIM: {
         ptrdiff_t at = str_search(action->name, meta_name(m->set));
@@ -253,30 +286,21 @@ static void forget_live(const struct mistake *m)
     }
 }
 
-static bool makes_pod(const struct actions *out)
-{
-    for (size_t i = 0; i < out->count; i++) {
-        if (out->list[i].type == ACTION_CREATE && out->list[i].kind == kind_of(KIND_POD)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void alter_actions(const struct view *view, const struct val *set, struct actions *out)
 {
-    struct mistake m = {view, set, out};
-    bool is_late = active == MUTATION_STALE_STATUS && makes_pod(out);
+    struct mistake m = {view, set, out, 0};
     size_t count = out->count;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         struct action action = out->list[i];
-        if (is_forgotten(&m, &action)) {
-            out->count = kept; /* the rest follows from it */
-            return;
-        }
-        if (!(is_late && action.type == ACTION_PATCH_STATUS)) {
+        if (!is_forgotten(&m, &action)) {
             out->list[kept++] = action;
+        } else if (active == MUTATION_BROKEN_EAT_BUDGET) {
+            const struct val *pod = view->get(view->ctx, KIND_POD, action.ns, action.name);
+            struct str revision = meta_label(pod, S("controller-revision-hash"));
+            m.spared += str_eq(revision, val_text_at(set, "status.currentRevision"));
+        } else {
+            break; /* the rest follows from it */
         }
     }
     out->count = kept;

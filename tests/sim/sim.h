@@ -28,6 +28,7 @@ struct plan {
     bool is_sick; /* in phase 2 its template is bad (Parallel) */
     int replicas, start, partition, max_unavailable, min_ready, templates_count, history, grace;
     int version, version_before;
+    uint64_t steps; /* writes of the set and of what it owns, each seen by the checks */
 };
 
 /* The options of a run, drawn from its seed: each run has its own mix (swarm testing). */
@@ -177,6 +178,7 @@ void op_evict(struct sim *sim, struct plan *p);
 void op_drain(struct sim *sim, struct plan *p);
 void op_budget(struct sim *sim, struct plan *p);
 void op_stranger(struct sim *sim, struct plan *p);
+void op_renew(struct sim *sim, struct plan *p);
 void op_lose_revision(struct sim *sim, struct plan *p);
 /* All of it goes; called until nothing is left. */
 void user_let_go(struct sim *sim);

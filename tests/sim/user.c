@@ -384,6 +384,7 @@ static const struct {
     {"finalizer",        2, op_finalizer        },
     {"squat",            1, op_squat            },
     {"lose revision",    1, op_lose_revision    },
+    {"renew",            3, op_renew            },
     {"stranger",         1, op_stranger         },
     {"cordon",           2, op_cordon           },
     {"evict",            2, op_evict            },

@@ -178,6 +178,30 @@ void op_stranger(struct sim *sim, struct plan *p)
     }
 }
 
+/* Takes the claims of a pod that waits for a node away from it (e2e 28); without such a pod, sees
+ * to it that there will be one. */
+void op_renew(struct sim *sim, struct plan *p)
+{
+    auto_arena struct arena *arena = arena_new(1 << 22);
+    const struct val *pod = user_any(sim, arena, p, KIND_POD);
+    if (!sim->swarm.has_claim_deletes || pod == NULL || is_squatter(pod)) {
+        return;
+    }
+    if (val_text_at(pod, "spec.nodeName").n > 0) {
+        close_node(sim, true);
+        user_delete(sim, KIND_POD, pod, 0);
+        return;
+    }
+    const struct val *volumes = val_path(pod, "spec.volumes");
+    for (size_t i = 0; i < val_count(volumes); i++) {
+        struct str name = val_text_at(val_at(volumes, i), "persistentVolumeClaim.claimName");
+        const struct val *claim = name.n == 0 ? NULL : sim_get(sim, KIND_PVC, meta_ns(pod), name);
+        if (claim != NULL) {
+            user_delete(sim, KIND_PVC, claim, -1);
+        }
+    }
+}
+
 void op_lose_revision(struct sim *sim, struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);

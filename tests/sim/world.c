@@ -133,12 +133,29 @@ static struct str summary(struct arena *arena, const struct val *obj, struct str
     return val_text_at(obj, "status.phase");
 }
 
+/* Whose step is it? Names of pods, claims and revisions hold the name of their set. */
+static void count_step(struct sim *sim, const struct object *object)
+{
+    static const char *const kinds[] = {"pods/", "statefulsets.apps/", "persistentvolumeclaims/",
+                                        "controllerrevisions.apps/"};
+    const struct val *obj = object_val(object);
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        for (int i = 0; str_starts(object->key, str_of(kinds[k])) && i < sim->swarm.sets_count;
+             i++) {
+            struct plan *p = &sim->swarm.plans[i];
+            p->steps += str_eq(meta_ns(obj), str_of(p->ns)) &&
+                        str_search(meta_name(obj), str_of(p->name)) >= 0;
+        }
+    }
+}
+
 static void observe(struct sim *sim, struct object *object, bool is_delete)
 {
     auto_arena struct arena *arena = arena_new(1 << 16);
     struct object *before = map_find(&sim->shadow, object->key);
     const struct val *obj = object_val(object);
     sim->writes++;
+    count_step(sim, object);
     sim_trace(sim, "%llu %s " STR_FMT "%s " STR_FMT, (unsigned long long)object->rev,
               is_delete ? "DELETED " : (before == NULL ? "ADDED   " : "MODIFIED"),
               STR_ARG(object->key), meta_is_deleting(obj) ? " deleting" : "",
