@@ -77,7 +77,7 @@ static void check_member(struct sim *sim, const struct val *pod, const struct va
     }
     struct str revision = pod_revision(pod);
     const struct val *set = sim_get(sim, KIND_STATEFUL_SET, meta_ns(pod), val_text_at(ref, "name"));
-    bool is_live = str_eq(meta_uid(set), val_text_at(ref, "uid"));
+    bool is_live = str_eq(meta_uid(set), val_text_at(ref, "uid")) && !meta_is_deleting(set);
     if (is_create && is_live &&
         sim_get(sim, KIND_CONTROLLER_REVISION, meta_ns(pod), revision) == NULL &&
         !sim->swarm.has_holds) {
@@ -288,6 +288,17 @@ static void check_revision_delete(struct sim *sim, const struct val *revision)
     }
 }
 
+/* A controller far away gives an object to a set that has begun to let go of what it owns. */
+static void note_late(struct sim *sim, const struct val *old, const struct val *obj)
+{
+    const struct val *ref = meta_controller(obj);
+    bool is_given = old == NULL || !meta_is_controlled_by(old, val_text_at(ref, "uid"));
+    if (ref != NULL && is_given && sim->swarm.remote_ms > 0 &&
+        (note_of(sim, val_text_at(ref, "uid")) & NOTE_ORPHANING) != 0) {
+        note_add(sim, meta_uid(obj), NOTE_LATE);
+    }
+}
+
 void check_change(struct sim *sim, const struct object *before, const struct object *after,
                   bool is_delete)
 {
@@ -295,10 +306,7 @@ void check_change(struct sim *sim, const struct object *before, const struct obj
     const struct val *obj = object_val(after);
     struct str key = after->key;
     check_owners(sim, key, obj);
-    if (old == NULL && sim->swarm.remote_ms > 0 &&
-        (note_of(sim, val_text_at(meta_controller(obj), "uid")) & NOTE_ORPHANING) != 0) {
-        note_add(sim, meta_uid(obj), NOTE_LATE);
-    }
+    note_late(sim, old, obj);
     if (str_starts(key, S("pods/"))) {
         check_pause(sim, obj, old == NULL && !is_delete, is_delete);
         check_pod(sim, old, obj, is_delete);

@@ -402,14 +402,14 @@ static bool is_owner_live(struct sim *sim, const struct val *obj, const struct v
            !has_finalizer(owner, S("foregroundDeletion"));
 }
 
-/* Made for a set that let go of its dependents meanwhile: the garbage collector didn't see it. Only
+/* Given to a set that let go of its dependents meanwhile: the garbage collector didn't see it. Only
  * a controller far away from its server does that, as upstream's. */
-static bool is_late(struct sim *sim, const struct val *obj)
+static bool is_late(struct sim *sim, const struct val *obj, struct str owner_uid)
 {
     bool is_seen = false;
     for (size_t i = 0; i < sim->shadow.count && !is_seen; i++) {
-        const struct object *object = sim->shadow.entries[i].value;
-        is_seen = str_eq(meta_uid(object_val(object)), meta_uid(obj));
+        const struct val *seen = object_val(sim->shadow.entries[i].value);
+        is_seen = str_eq(meta_uid(seen), meta_uid(obj)) && has_owner(seen, owner_uid);
     }
     return sim->swarm.remote_ms > 0 && (!is_seen || (note_of(sim, meta_uid(obj)) & NOTE_LATE) != 0);
 }
@@ -431,7 +431,7 @@ static void check_garbage(struct sim *sim, const struct action *a)
             const struct val *ref = val_at(refs, k);
             is_free = is_free && !is_owner_live(sim, obj, ref);
             if ((note_of(sim, val_text_at(ref, "uid")) & NOTE_ORPHANING) != 0 &&
-                !is_late(sim, obj)) {
+                !is_late(sim, obj, val_text_at(ref, "uid"))) {
                 sim_fail(sim, "36", STR_FMT " " STR_FMT " was to be orphaned and is deleted",
                          STR_ARG(a->kind->name), STR_ARG(a->name));
             }

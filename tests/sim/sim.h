@@ -90,7 +90,7 @@ enum {
     NOTE_CONTROLLER_DELETED = 2, /* the StatefulSet controller did */
     NOTE_GARBAGE_DELETED = 4,    /* the garbage collector or the namespace's end did */
     NOTE_ORPHANING = 8,          /* a set deleted with propagation Orphan */
-    NOTE_LATE = 16 /* made for an orphaning set by a remote controller that didn't know yet */
+    NOTE_LATE = 16 /* given to an orphaning set by a remote controller that didn't know yet */
 };
 
 struct kubelet;
