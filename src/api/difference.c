@@ -29,11 +29,12 @@ static void add_line(struct walk *w, char sign, struct str path, const struct va
 
 static bool is_pair(const struct val *a, const struct val *b, enum val_type type)
 {
-    return val_is(a, type) && val_is(b, type);
+    return a != NULL && b != NULL && val_is(a, type) && val_is(b, type);
 }
 
 static void compare(struct walk *w, struct str path, const struct val *was, const struct val *now);
 
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void compare_maps(struct walk *w, struct str path, const struct val *was,
                          const struct val *now)
 {
@@ -52,6 +53,7 @@ static void compare_maps(struct walk *w, struct str path, const struct val *was,
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void compare_lists(struct walk *w, struct str path, const struct val *was,
                           const struct val *now)
 {
@@ -61,6 +63,7 @@ static void compare_lists(struct walk *w, struct str path, const struct val *was
     }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): DOC_DEPTH_MAX */
 static void compare(struct walk *w, struct str path, const struct val *was, const struct val *now)
 {
     if (w->fields_count > DIFFERENCE_FIELDS_MAX ||
