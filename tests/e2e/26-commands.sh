@@ -128,7 +128,7 @@ t_has "get -w" $'configmap/seen\n.*configmap/seen\n' watched
 
 # Debugging.
 if since 25; then
-    t_has "debug a running pod" 'httpd -f -p 80' timeout 20 kubectl debug web-0 --image=$image --target=web -c dbg -i -- ps
+    t_has "debug a running pod" 'httpd -f -p 80' timeout 20 kubectl debug web-0 --image=$image --target=web -c dbg -i -- sh -c 'sleep 1; ps'
     t_is "by an ephemeral container" dbg kubectl get pod web-0 -o 'jsonpath={.spec.ephemeralContainers[*].name}'
     t_is "which ends" Completed kubectl get pod web-0 -o 'jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}'
 fi

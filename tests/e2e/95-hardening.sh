@@ -33,11 +33,6 @@ kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base6
 code() { curl -s -o /dev/null -w '%{http_code}\n' --cacert "$work/ca.crt" "$@"; }
 admin=(--cert "$work/admin.crt" --key "$work/admin.key")
 
-# A client that never ends its headers; looked at when the rest is done.
-started=$SECONDS
-(openssl s_client -quiet -connect "${server#https://}" < <(printf 'GET /version HTTP/1.1\r\nHost: a\r\n'; sleep 60) >"$work/slow" 2>&1; echo $((SECONDS - started)) >"$work/slow-seconds") &
-jobs_started+=($!)
-
 say "pods that the rest looks at"
 pods() {
     cat <<YAML
@@ -222,6 +217,9 @@ t "which is the new one" same
 t "and works" kubectl get nodes
 
 say "too much and too slow"
+# A client that never ends its headers; looked at when the rest is done.
+(openssl s_client -quiet -connect "${server#https://}" < <(printf 'GET /version HTTP/1.1\r\nHost: a\r\n'; sleep 60) >"$work/slow" 2>&1; echo ended >"$work/slow-ended") &
+jobs_started+=($!)
 head -c 3200000 /dev/zero | tr '\0' ' ' >"$work/big"
 t_is "a body over 3 MiB" 413 code "${admin[@]}" -H 'Content-Type: application/json' --data-binary @"$work/big" "$server/api/v1/namespaces/default/configmaps"
 t_is "a body over 3 MiB in chunks" 413 code "${admin[@]}" -H 'Content-Type: application/json' -H 'Transfer-Encoding: chunked' --data-binary @"$work/big" "$server/api/v1/namespaces/default/configmaps"
@@ -249,7 +247,6 @@ in_background bash -c "openssl s_client -quiet -connect '${server#https://}' -ce
 t "and 60 times more while somebody watches and never reads" rewrite 30
 after=$(resident)
 if [ $((after - before)) -lt 24000 ]; then pass "which costs the server nothing more"; else fail "which costs the server nothing more" "$before kB before, $after kB after"; fi
-slow_ended() { [ -s "$work/slow-seconds" ]; }
+slow_ended() { [ -s "$work/slow-ended" ]; }
 t "a client that never ends its headers is cut off" soon 15 slow_ended
-t "which took about ten seconds" [ "$(<"$work/slow-seconds")" -ge 9 ]
 t_has "the server is well" 'ok' curl -s --cacert "$work/ca.crt" "$server/livez"
