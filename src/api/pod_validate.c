@@ -4,19 +4,18 @@
 // to. Volumes are in pod_volumes.c. Closed sets of values are checked by schema (check_enums).
 #include "api/strategy_pod.h"
 
+#include "api/names.h"
 #include "api/rules.h"
 #include "base/mem.h"
 #include "data/quantity.h"
 
-struct names {
-    struct str *list;
-    size_t count;
-};
+static const char *const lists[] = {"initContainers", "containers"};
 
 struct check {
     struct causes *causes;
-    struct names volumes;    /* that mounts may name */
-    struct names containers; /* seen so far: unique over all lists */
+    struct str *volumes; /* that mounts may name, sorted */
+    size_t volumes_count;
+    const bool *repeated; /* for the container to come: its name came before, over all lists */
     bool is_host_network;
 };
 
@@ -30,16 +29,6 @@ static struct str at_index(struct check *c, struct str path, const char *name, s
     return arena_fmt(c->causes->arena, STR_FMT ".%s[%zu]", STR_ARG(path), name, i);
 }
 
-static bool names_has(const struct names *names, struct str name)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (str_eq(names->list[i], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void require(struct check *c, struct str path, const char *detail)
 {
     cause_add(c->causes, CAUSE_REQUIRED, path, NULL, str_of(detail));
@@ -48,6 +37,8 @@ static void require(struct check *c, struct str path, const char *detail)
 static void check_ports(struct check *c, const struct val *container, struct str path)
 {
     const struct val *ports = val_get(container, S("ports"));
+    struct arena *a = c->causes->arena;
+    const bool *repeated = names_repeated(a, names_of(a, ports, "name"), val_count(ports));
     for (size_t i = 0; i < val_count(ports); i++) {
         const struct val *port = val_at(ports, i);
         struct str here = at_index(c, path, "ports", i);
@@ -69,10 +60,8 @@ static void check_ports(struct check *c, const struct val *container, struct str
         if (val_text(name).n > 0) {
             check_rule(rule_port_name(val_text(name)), at(c, here, "name"), name, c->causes);
         }
-        for (size_t k = 0; k < i && val_text(name).n > 0; k++) {
-            if (str_eq(val_text(val_get(val_at(ports, k), S("name"))), val_text(name))) {
-                cause_add(c->causes, CAUSE_DUPLICATE, at(c, here, "name"), name, S(""));
-            }
+        if (repeated[i] && val_text(name).n > 0) {
+            cause_add(c->causes, CAUSE_DUPLICATE, at(c, here, "name"), name, S(""));
         }
     }
 }
@@ -132,6 +121,8 @@ static void check_env(struct check *c, const struct val *container, struct str p
 static void check_mounts(struct check *c, const struct val *container, struct str path)
 {
     const struct val *mounts = val_get(container, S("volumeMounts"));
+    struct arena *a = c->causes->arena;
+    const bool *repeated = names_repeated(a, names_of(a, mounts, "mountPath"), val_count(mounts));
     for (size_t i = 0; i < val_count(mounts); i++) {
         const struct val *m = val_at(mounts, i);
         struct str here = at_index(c, path, "volumeMounts", i);
@@ -140,18 +131,16 @@ static void check_mounts(struct check *c, const struct val *container, struct st
         struct str sub_path = val_text_at(m, "subPath");
         if (name.n == 0) {
             require(c, at(c, here, "name"), "");
-        } else if (!names_has(&c->volumes, name)) {
+        } else if (!names_has(c->volumes, c->volumes_count, name)) {
             cause_add(c->causes, CAUSE_NOT_FOUND, at(c, here, "name"), val_get(m, S("name")),
                       S(""));
         }
         if (mount_path.n == 0) {
             require(c, at(c, here, "mountPath"), "");
         }
-        for (size_t k = 0; k < i; k++) {
-            if (str_eq(val_text_at(val_at(mounts, k), "mountPath"), mount_path)) {
-                cause_add(c->causes, CAUSE_INVALID, at(c, here, "mountPath"),
-                          val_get(m, S("mountPath")), S("must be unique"));
-            }
+        if (repeated[i]) {
+            cause_add(c->causes, CAUSE_INVALID, at(c, here, "mountPath"),
+                      val_get(m, S("mountPath")), S("must be unique"));
         }
         if (str_starts(sub_path, S("/"))) {
             cause_add(c->causes, CAUSE_INVALID, at(c, here, "subPath"), val_get(m, S("subPath")),
@@ -269,17 +258,17 @@ static void check_security(struct check *c, const struct val *context, struct st
 static void check_name(struct check *c, const struct val *container, struct str path)
 {
     struct str name = val_text_at(container, "name");
+    bool is_repeated = *c->repeated++;
     if (name.n == 0) {
         require(c, at(c, path, "name"), "");
         return;
     }
     check_rule(rule_dns_label(name, /*is_prefix=*/false), at(c, path, "name"),
                val_get(container, S("name")), c->causes);
-    if (names_has(&c->containers, name)) {
+    if (is_repeated) {
         cause_add(c->causes, CAUSE_DUPLICATE, at(c, path, "name"), val_get(container, S("name")),
                   S(""));
     }
-    c->containers.list[c->containers.count++] = name;
 }
 
 static void check_container(struct check *c, const struct val *container, struct str path,
@@ -317,14 +306,31 @@ static void collect_volumes(struct check *c, const struct val *spec, const struc
                             size_t count)
 {
     const struct val *volumes = val_get(spec, S("volumes"));
-    c->volumes.list =
-        arena_alloc(c->causes->arena, (val_count(volumes) + count) * sizeof *c->volumes.list);
+    c->volumes = arena_alloc(c->causes->arena, (val_count(volumes) + count) * sizeof *c->volumes);
     for (size_t i = 0; i < val_count(volumes); i++) {
-        c->volumes.list[c->volumes.count++] = val_text_at(val_at(volumes, i), "name");
+        c->volumes[c->volumes_count++] = val_text_at(val_at(volumes, i), "name");
     }
     for (size_t i = 0; i < count; i++) {
-        c->volumes.list[c->volumes.count++] = extra[i];
+        c->volumes[c->volumes_count++] = extra[i];
     }
+    names_sort(c->volumes, c->volumes_count);
+}
+
+static void collect_containers(struct check *c, const struct val *spec)
+{
+    struct arena *a = c->causes->arena;
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        count += val_count(val_get(spec, str_of(lists[i])));
+    }
+    struct str *names = arena_alloc(a, count * sizeof *names);
+    for (size_t i = 0, at = 0; i < ARRAY_LEN(lists); i++) {
+        const struct val *list = val_get(spec, str_of(lists[i]));
+        for (size_t k = 0; k < val_count(list); k++) {
+            names[at++] = val_text_at(val_at(list, k), "name");
+        }
+    }
+    c->repeated = names_repeated(a, names, count);
 }
 
 static void check_pod_fields(struct check *c, const struct val *spec, struct str path)
@@ -362,13 +368,8 @@ static void check_pod_fields(struct check *c, const struct val *spec, struct str
 void pod_spec_validate(const struct val *spec, struct str path, const struct str *extra_volumes,
                        size_t extra_count, struct causes *causes)
 {
-    static const char *const lists[] = {"initContainers", "containers"};
     struct check c = {.causes = causes, .is_host_network = val_true_at(spec, "hostNetwork")};
-    size_t total = 0;
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        total += val_count(val_get(spec, str_of(lists[i])));
-    }
-    c.containers.list = arena_alloc(causes->arena, (total + 1) * sizeof *c.containers.list);
+    collect_containers(&c, spec);
     collect_volumes(&c, spec, extra_volumes, extra_count);
     pod_volumes_validate(val_get(spec, S("volumes")), at(&c, path, "volumes"), causes);
     if (val_count(val_get(spec, S("containers"))) == 0) {

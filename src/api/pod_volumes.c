@@ -4,6 +4,7 @@
 // have.
 #include "api/strategy_pod.h"
 
+#include "api/names.h"
 #include "api/rules.h"
 #include "base/mem.h"
 
@@ -121,6 +122,8 @@ static void check_source(const struct val *volume, struct str path, struct cause
 
 void pod_volumes_validate(const struct val *volumes, struct str path, struct causes *causes)
 {
+    const bool *repeated =
+        names_repeated(causes->arena, names_of(causes->arena, volumes, "name"), val_count(volumes));
     for (size_t i = 0; i < val_count(volumes); i++) {
         const struct val *volume = val_at(volumes, i);
         struct str here = arena_fmt(causes->arena, STR_FMT "[%zu]", STR_ARG(path), i);
@@ -131,10 +134,8 @@ void pod_volumes_validate(const struct val *volumes, struct str path, struct cau
             check_rule(rule_dns_label(val_text(name), /*is_prefix=*/false),
                        at(causes, here, "name"), name, causes);
         }
-        for (size_t k = 0; k < i; k++) {
-            if (str_eq(val_text_at(val_at(volumes, k), "name"), val_text(name))) {
-                cause_add(causes, CAUSE_DUPLICATE, at(causes, here, "name"), name, S(""));
-            }
+        if (repeated[i] && val_text(name).n > 0) {
+            cause_add(causes, CAUSE_DUPLICATE, at(causes, here, "name"), name, S(""));
         }
         if (val_count(volume) > 2) {
             cause_add(causes, CAUSE_FORBIDDEN, here, NULL,

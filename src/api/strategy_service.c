@@ -7,6 +7,7 @@
 #include "api/strategy.h"
 
 #include "api/api.h"
+#include "api/names.h"
 #include "api/rules.h"
 #include "base/mem.h"
 
@@ -335,11 +336,25 @@ static void service_admit(struct admission *a, struct val *obj)
     }
 }
 
+static const struct str *protocols_and_ports(struct arena *arena, const struct val *ports)
+{
+    struct str *texts = arena_alloc(arena, val_count(ports) * sizeof *texts);
+    for (size_t i = 0; i < val_count(ports); i++) {
+        const struct val *port = val_at(ports, i);
+        texts[i] = arena_fmt(arena, STR_FMT "/%lld", STR_ARG(val_text_at(port, "protocol")),
+                             (long long)val_number_at(port, "port", 0));
+    }
+    return texts;
+}
+
 static void validate_ports(const struct val *obj, struct causes *causes)
 {
     const struct val *ports = val_path(obj, "spec.ports");
     bool is_headless = str_eq(val_text_at(obj, "spec.clusterIP"), S("None"));
     struct arena *a = causes->arena;
+    const bool *is_name_repeated = names_repeated(a, names_of(a, ports, "name"), val_count(ports));
+    const bool *is_port_repeated =
+        names_repeated(a, protocols_and_ports(a, ports), val_count(ports));
     if (val_count(ports) == 0 && !is_headless && !is_type(obj, "ExternalName")) {
         cause_add(causes, CAUSE_REQUIRED, S("spec.ports"), NULL, S(""));
     }
@@ -362,16 +377,12 @@ static void validate_ports(const struct val *obj, struct causes *causes)
             check_rule(rule_port_name(val_text(target)),
                        arena_fmt(a, STR_FMT ".targetPort", STR_ARG(at)), target, causes);
         }
-        for (size_t k = 0; k < i; k++) {
-            const struct val *other = val_at(ports, k);
-            if (val_text(name).n > 0 && str_eq(val_text_at(other, "name"), val_text(name))) {
-                cause_add(causes, CAUSE_DUPLICATE, arena_fmt(a, STR_FMT ".name", STR_ARG(at)), name,
-                          S(""));
-            }
-            if (val_number_at(other, "port", 0) == val_number_at(port, "port", 0) &&
-                str_eq(val_text_at(other, "protocol"), val_text_at(port, "protocol"))) {
-                cause_add(causes, CAUSE_DUPLICATE, at, port, S(""));
-            }
+        if (is_name_repeated[i] && val_text(name).n > 0) {
+            cause_add(causes, CAUSE_DUPLICATE, arena_fmt(a, STR_FMT ".name", STR_ARG(at)), name,
+                      S(""));
+        }
+        if (is_port_repeated[i]) {
+            cause_add(causes, CAUSE_DUPLICATE, at, port, S(""));
         }
     }
 }

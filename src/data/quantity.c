@@ -163,7 +163,9 @@ struct str quantity_format(struct arena *arena, struct quantity q)
     bool is_negative = q.nano < 0;
     uint128 v = is_negative ? 0 - (uint128)q.nano : (uint128)q.nano;
     const uint128 one = (uint128)NANO;
-    bool is_binary = q.format == QUANTITY_BINARY_SI && v >= 1024 * one && v % one == 0;
+    /* Upstream prints a binary value that 1024 does not divide without a suffix, so the next reader
+     * takes it for a decimal one: that is what becomes of it once stored. */
+    bool is_binary = q.format == QUANTITY_BINARY_SI && v != 0 && v % (1024 * one) == 0;
     int binary = 0;
     int decimal = is_binary ? 0 : -9;
     if (is_binary) {
