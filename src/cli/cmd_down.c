@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `coracle down` and `coracle delete`: SIGTERM to the keeper walks down to the brain, which stops
-// the pods with their grace; SIGKILL to init when that takes too long, since the kernel then ends
-// all.
+// `coracle down`: SIGTERM to the keeper walks down to the brain, which stops the pods with their
+// grace; SIGKILL to init when that takes too long, since the kernel then ends all. `coracle delete`
+// does that at once: nothing is left that a pod could bring into order.
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -26,8 +26,9 @@ static bool wait_for_end(int pidfd, int seconds)
     return poll(&p, 1, seconds * 1000) == 1;
 }
 
-/* EXIT_OK when nothing of the cluster runs any more. */
-static int stop(struct cli *cli, pid_t keeper)
+/* EXIT_OK when nothing of the cluster runs any more. With time for the pods: SIGTERM, their grace.
+ */
+static int stop(struct cli *cli, pid_t keeper, bool has_time)
 {
     auto_close int pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
     struct hull_processes processes;
@@ -35,22 +36,23 @@ static int stop(struct cli *cli, pid_t keeper)
     if (pidfd < 0) {
         return errno == ESRCH && cluster_wait_unlocked(cli) ? EXIT_OK : EXIT_FAILED;
     }
-    if (kill(keeper, SIGTERM) < 0) {
+    bool is_gentle = has_time || processes.init == 0;
+    if (is_gentle && kill(keeper, SIGTERM) < 0) {
         cli_error("stop keeper %d: %s", (int)keeper, strerror(errno));
         return EXIT_FAILED;
     }
-    if (wait_for_end(pidfd, DOWN_TIMEOUT_S)) {
-        return cluster_wait_unlocked(cli) ? EXIT_OK : EXIT_FAILED;
+    if (is_gentle && !wait_for_end(pidfd, DOWN_TIMEOUT_S)) {
+        cli_error("the pods did not stop within %d s, killing them", DOWN_TIMEOUT_S);
+        is_gentle = false;
     }
-    cli_error("the pods did not stop within %d s, killing them", DOWN_TIMEOUT_S);
-    if (processes.init > 0) {
+    if (!is_gentle && processes.init > 0) {
         (void)kill(processes.init, SIGKILL);
     }
     if (!wait_for_end(pidfd, KILL_TIMEOUT_S)) {
         cli_error("keeper %d does not end", (int)keeper);
         return EXIT_FAILED;
     }
-    return EXIT_OK;
+    return cluster_wait_unlocked(cli) ? EXIT_OK : EXIT_FAILED;
 }
 
 int cmd_down(struct cli *cli)
@@ -61,7 +63,7 @@ int cmd_down(struct cli *cli)
         return EXIT_NOT_RUNNING;
     }
     usec started = clock_system()->mono(NULL);
-    int r = stop(cli, keeper);
+    int r = stop(cli, keeper, true);
     if (r == EXIT_OK) {
         (void)printf("cluster '" STR_FMT
                      "' stopped in %.1f s; `coracle up` starts it again with all it had\n",
@@ -106,7 +108,7 @@ int cmd_delete(struct cli *cli)
         return EXIT_FAILED;
     }
     pid_t keeper = cluster_keeper(cli);
-    if (keeper > 0 && stop(cli, keeper) != EXIT_OK) {
+    if (keeper > 0 && stop(cli, keeper, false) != EXIT_OK) {
         return EXIT_FAILED;
     }
     hull_clean(cli->name.p);
