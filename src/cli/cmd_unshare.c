@@ -24,8 +24,8 @@ static int run_inside(void *ctx)
     }
     argv[cli->args_count] = NULL;
     (void)signal(SIGINT, SIG_DFL);
-    (void)execvp(argv[0], argv);
-    cli_error("unshare: run '%s': %s", argv[0], strerror(errno));
+    (void)execvp(cli->args[0].p, argv);
+    cli_error("unshare: run '" STR_FMT "': %s", STR_ARG(cli->args[0]), strerror(errno));
     return EXIT_NOT_FOUND;
 }
 

@@ -133,7 +133,7 @@ bool val_is_true(const struct val *v)
 
 size_t val_count(const struct val *v)
 {
-    return val_is(v, VAL_LIST) || val_is(v, VAL_MAP) ? v->n : 0;
+    return v != NULL && (v->type == VAL_LIST || v->type == VAL_MAP) ? v->n : 0;
 }
 
 struct str val_text_at(const struct val *v, const char *path)
@@ -250,7 +250,10 @@ int val_cmp(const struct val *a, const struct val *b)
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the document: DOC_DEPTH_MAX */
 size_t val_size(const struct val *v)
 {
-    size_t count = v == NULL ? 0 : 1;
+    size_t count = 1;
+    if (v == NULL) {
+        return 0;
+    }
     for (uint32_t i = 0; i < val_count(v); i++) {
         count += val_size(v->type == VAL_LIST ? &v->items[i] : &v->members[i].val);
     }

@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ struct request {
     int brain;
     int given; /* descriptor that came with it; a verb that keeps it puts -1 here */
     pid_t init;
+    int fd; /* goes with the answer; -1 = none */
+    bool is_fd_kept;
 };
 
 /* "tcp 127.0.0.1 30080": a socket that listens there, or -1 with errno. */
@@ -96,35 +99,31 @@ static bool keep(struct map *sockets, const struct request *request, int fd)
     return true;
 }
 
-static int do_find(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_find(struct map *sockets, struct request *request)
 {
     struct kept *kept = map_find(sockets, str_of(request->argument));
-    (void)ret_mine;
     if (kept == NULL) {
         errno = ENOENT;
         return -1;
     }
     kept->brain = request->brain;
-    *ret_fd = kept->fd;
+    request->fd = kept->fd;
+    request->is_fd_kept = true;
     return 0;
 }
 
-static int do_open(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_open(struct map *sockets, struct request *request)
 {
-    if (do_find(sockets, request, ret_fd, ret_mine) == 0) {
+    if (do_find(sockets, request) == 0) {
         return 0;
     }
-    *ret_fd = open_port(request->argument);
-    if (*ret_fd >= 0 && !keep(sockets, request, *ret_fd)) {
-        *ret_mine = *ret_fd;
-    }
-    return *ret_fd < 0 ? -1 : 0;
+    request->fd = open_port(request->argument);
+    request->is_fd_kept = request->fd >= 0 && keep(sockets, request, request->fd);
+    return request->fd < 0 ? -1 : 0;
 }
 
-static int do_keep(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_keep(struct map *sockets, struct request *request)
 {
-    (void)ret_fd;
-    (void)ret_mine;
     if (request->given < 0 || !keep(sockets, request, request->given)) {
         errno = request->given < 0 ? EBADF : ENOSPC;
         return -1;
@@ -133,18 +132,14 @@ static int do_keep(struct map *sockets, struct request *request, int *ret_fd, in
     return 0;
 }
 
-static int do_drop(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_drop(struct map *sockets, struct request *request)
 {
-    (void)ret_fd;
-    (void)ret_mine;
     kept_drop(sockets, str_of(request->argument));
     return 0;
 }
 
-static int do_sweep(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_sweep(struct map *sockets, struct request *request)
 {
-    (void)ret_fd;
-    (void)ret_mine;
     for (size_t i = sockets->count; i-- > 0;) {
         const struct kept *kept = sockets->entries[i].value;
         if (kept->brain != request->brain) {
@@ -154,20 +149,17 @@ static int do_sweep(struct map *sockets, struct request *request, int *ret_fd, i
     return 0;
 }
 
-static int do_work(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine)
+static int do_work(struct map *sockets, struct request *request)
 {
     (void)sockets;
-    (void)ret_fd;
-    (void)ret_mine;
     return image_worker_start(request->init, request->given);
 }
 
-static int perform(struct map *sockets, const char *verb, struct request *request, int *ret_fd,
-                   int *ret_mine)
+static int perform(struct map *sockets, struct str verb, struct request *request)
 {
     static const struct {
         const char *verb;
-        int (*fn)(struct map *sockets, struct request *request, int *ret_fd, int *ret_mine);
+        int (*fn)(struct map *sockets, struct request *request);
     } rows[] = {
         {"open",         do_open },
         {"find",         do_find },
@@ -177,41 +169,51 @@ static int perform(struct map *sockets, const char *verb, struct request *reques
         {"image-worker", do_work },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (strcmp(rows[i].verb, verb) == 0) {
-            return rows[i].fn(sockets, request, ret_fd, ret_mine);
+        if (str_eq(verb, str_of(rows[i].verb))) {
+            return rows[i].fn(sockets, request);
         }
     }
     errno = EINVAL;
     return -1;
 }
 
+/* "<verb> <pid of the brain> <number> <argument>" */
+static int read_and_perform(struct map *sockets, const char *text, struct request *request)
+{
+    struct str rest = str_of(text);
+    struct str verb = str_cut(&rest, ' ');
+    uint64_t brain;
+    if (str_to_u64(str_cut(&rest, ' '), &brain) < 0 || brain > INT_MAX) {
+        errno = EINVAL;
+        return -1;
+    }
+    request->brain = (int)brain;
+    (void)str_cut(&rest, ' ');
+    request->argument = rest.p == NULL ? "" : rest.p;
+    return perform(sockets, verb, request);
+}
+
 bool keeper_serve(int line, pid_t init, struct map *sockets)
 {
     char text[REQUEST_BYTES_MAX];
-    char verb[16];
-    int argument_at = 0;
-    struct request request = {.init = init};
+    struct request request = {.init = init, .fd = -1};
     ssize_t n = fd_recv(line, text, sizeof text - 1, &request.given);
     if (n <= 0) {
         return n < 0 && errno == EAGAIN;
     }
     text[n] = '\0';
-    int fd = -1;
-    auto_close int mine = -1;
-    int result = -1;
-    errno = EINVAL;
-    if (sscanf(text, "%15s %d %*u %n", verb, &request.brain, &argument_at) == 2) {
-        request.argument = text + argument_at;
-        result = perform(sockets, verb, &request, &fd, &mine);
-    }
+    int result = read_and_perform(sockets, text, &request);
     char answer[REQUEST_BYTES_MAX + 16];
     int len = snprintf(answer, sizeof answer, "%d %s", result == 0 ? 0 : errno, text);
     struct err err;
-    if (fd_send(line, (struct str){answer, (size_t)len}, fd, &err) < 0) {
+    if (fd_send(line, (struct str){answer, (size_t)len}, request.fd, &err) < 0) {
         log_warn("answer to '%s': %s", text, err.msg);
     }
     if (request.given >= 0) {
         (void)close(request.given);
+    }
+    if (request.fd >= 0 && !request.is_fd_kept) {
+        (void)close(request.fd);
     }
     return true;
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "data/json.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ static void load_objects(const struct loading *loading)
     qsort(by_key, loading->count, sizeof(struct version *), compare_versions);
     for (size_t i = 0; i < loading->count; i++) {
         struct version *version = by_key[i];
+        assert(version != NULL);
         struct object *living = version->is_delete ? NULL : version->object;
         struct version *next = i + 1 < loading->count ? by_key[i + 1] : NULL;
         if (next != NULL && str_eq(next->object->key, version->object->key)) {
