@@ -77,21 +77,35 @@ static struct str value_text(struct arena *arena, const struct val *value)
     return arena_dup(arena, buf_str(&buf));
 }
 
+/* The start of a long text, up to a whole character. */
+static struct str shorten(struct arena *arena, struct str text)
+{
+    size_t n = VALUE_SHOWN_MAX;
+    if (text.n <= n) {
+        return text;
+    }
+    while (n > 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80) {
+        n--;
+    }
+    return arena_fmt(arena, STR_FMT "...", STR_ARG(str_sub(text, 0, n)));
+}
+
 void cause_add(struct causes *causes, enum cause_type type, struct str path,
                const struct val *value, struct str detail)
 {
     struct arena *arena = causes->arena;
     struct str text = str_of(cause_rows[type].text);
-    if (causes->count == CAUSES_MAX) {
+    if (causes->count == CAUSES_MAX || causes->bytes > CAUSES_BYTES_MAX) {
         return;
     }
     if (cause_rows[type].shows_value) {
-        struct str shown = value_text(arena, value);
+        struct str shown = shorten(arena, value_text(arena, value));
         text = arena_fmt(arena, STR_FMT ": " STR_FMT, STR_ARG(text), STR_ARG(shown));
     }
     if (detail.n != 0) {
         text = arena_fmt(arena, STR_FMT ": " STR_FMT, STR_ARG(text), STR_ARG(detail));
     }
+    causes->bytes += text.n + path.n;
     cause_push(causes, (struct cause){.reason = str_of(cause_rows[type].reason),
                                       .message = text.n == 0 ? text : arena_dup(arena, text),
                                       .field = path.n == 0 ? path : arena_dup(arena, path)});

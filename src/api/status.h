@@ -27,12 +27,14 @@ struct cause {
     struct str field;   /* "spec.containers[0].image"; may be empty */
 };
 
-/* Field errors of one validation, in the order found. */
+/* Field errors of one validation, in the order found; the rest after CAUSES_MAX or CAUSES_BYTES_MAX
+ * is not told. */
 struct causes {
     struct arena *arena;
     struct cause *list;
     size_t count;
     size_t cap;
+    size_t bytes; /* of their text */
 };
 void causes_init(struct causes *causes, struct arena *arena);
 /* value may be NULL; it is shown for the types that show one. path and detail are printf'd by the

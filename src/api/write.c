@@ -177,8 +177,9 @@ static void stamp_new(struct write *write)
  */
 static bool is_too_large(const struct write *write)
 {
-    return val_size(&write->obj) - val_size(val_path(&write->obj, "metadata.managedFields")) >
-           DOC_VALUES_MAX;
+    const struct val *managed = val_path(&write->obj, "metadata.managedFields");
+    return val_size(&write->obj) - val_size(managed) > DOC_VALUES_MAX ||
+           val_count(managed) > MANAGERS_MAX;
 }
 
 int write_create_obj(struct write *write)

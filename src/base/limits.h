@@ -13,7 +13,12 @@ enum {
                                (errors, owners of fields) must fit the request's arena. A slice of
                                1,000 endpoints has 13,000 */
     CAUSES_MAX = 1000,      /* errors told of one object; a person reads the first */
-    WARNINGS_MAX = 100,     /* told of one request, each in a header of its own */
+    CAUSES_BYTES_MAX = 256 << 10, /* their text, after which no more are told */
+    VALUE_SHOWN_MAX = 16 << 10,   /* of the value that one is about */
+    MANAGERS_MAX = 64, /* entries of managedFields: upstream makes ten, and one for each applier */
+    PATCH_LIST_MAX =
+        2000,           /* items of a list merged by key in a patch: each is sought in the other */
+    WARNINGS_MAX = 100, /* told of one request, each in a header of its own */
     REQUEST_ARENA_MAX = 64 << 20, /* a 3 MiB body as a tree, its merged twin and their encodings */
     DECIDE_ARENA_MAX = 256 << 20, /* one decision over a namespace of 10,000 pods */
     JSON_BYTES_MAX = 512 << 20,   /* an encoded list */

@@ -6,6 +6,10 @@
 // depth its reader caps.
 #include "data/patch.h"
 
+#include "base/limits.h"
+
+#include <stdlib.h>
+
 #define ORDER_PREFIX  S("$setElementOrder/")
 #define DELETE_PREFIX S("$deleteFromPrimitiveList/")
 #define RETAIN_KEYS   S("$retainKeys")
@@ -66,6 +70,17 @@ static int check_directive(struct merger *m, struct str key)
 
 /* Lists. */
 
+static int list_check_count(struct merger *m, const struct val *list)
+{
+    if (val_count(list) > PATCH_LIST_MAX) {
+        return err_set(m->err, ERR_INVALID,
+                       "Too many: %zu: a list that is patched by its items must have at most %d "
+                       "items",
+                       (size_t)val_count(list), PATCH_LIST_MAX);
+    }
+    return 0;
+}
+
 static ptrdiff_t scalar_find(const struct val *list, const struct val *v)
 {
     for (uint32_t i = 0; i < val_count(list); i++) {
@@ -91,18 +106,32 @@ static ptrdiff_t item_find(const struct val *list, const struct val *v, struct s
     return -1;
 }
 
-/* Stable, by place in `order`. Items that are not in it keep their neighbours (callers give only
- * items that are). */
-static void sort_by(struct val *list, const struct val *order, struct str key)
+struct ranked {
+    struct val item;
+    ptrdiff_t rank;
+    uint32_t at;
+};
+
+static int by_rank(const void *a, const void *b)
 {
-    for (uint32_t i = 1; i < list->n; i++) {
-        struct val item = list->items[i];
-        ptrdiff_t rank = item_find(order, &item, key);
-        uint32_t k = i;
-        for (; k > 0 && item_find(order, &list->items[k - 1], key) > rank; k--) {
-            list->items[k] = list->items[k - 1];
-        }
-        list->items[k] = item;
+    const struct ranked *x = a;
+    const struct ranked *y = b;
+    int order = (x->rank > y->rank) - (x->rank < y->rank);
+    return order != 0 ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Stable, by place in `order`; items that are not in it come first. */
+static void sort_by(struct merger *m, struct val *list, const struct val *order, struct str key)
+{
+    struct ranked *ranked = arena_alloc(m->arena, list->n * sizeof *ranked);
+    for (uint32_t i = 0; i < list->n; i++) {
+        ranked[i] = (struct ranked){list->items[i], item_find(order, &list->items[i], key), i};
+    }
+    if (list->n > 0) {
+        qsort(ranked, list->n, sizeof *ranked, by_rank);
+    }
+    for (uint32_t i = 0; i < list->n; i++) {
+        list->items[i] = ranked[i].item;
     }
 }
 
@@ -117,8 +146,8 @@ static void list_order(struct merger *m, struct val *merged, const struct val *l
         bool is_named = item_find(listed, &merged->items[i], key) >= 0;
         (void)val_push(m->arena, is_named ? &named : &others, merged->items[i]);
     }
-    sort_by(&named, listed, key);
-    sort_by(&others, before, key);
+    sort_by(m, &named, listed, key);
+    sort_by(m, &others, before, key);
     struct val out = val_list();
     uint32_t a = 0;
     uint32_t b = 0;
@@ -263,6 +292,9 @@ static int list_merge(struct merger *m, struct val *target, const struct val *pa
     if (!field->is_merge) {
         return list_replace(m, target, patch, field);
     }
+    if (list_check_count(m, target) < 0 || list_check_count(m, patch) < 0) {
+        return m->err->code;
+    }
     if (field->merge_key.n > 0) {
         return map_list_merge(m, target, patch, field);
     }
@@ -285,6 +317,9 @@ static int order_apply(struct merger *m, struct val *target, struct str name,
         }
     }
     if (list != NULL && list->type == VAL_LIST && field->is_merge) {
+        if (list_check_count(m, list) < 0 || list_check_count(m, order) < 0) {
+            return m->err->code;
+        }
         list_order(m, list, order, before, field->merge_key);
     }
     return 0;
@@ -294,6 +329,9 @@ static int order_apply(struct merger *m, struct val *target, struct str name,
 static int order_check(struct merger *m, struct str name, const struct val *order,
                        const struct val *patch, const struct patch_field *field)
 {
+    if (field->is_merge && (list_check_count(m, order) < 0 || list_check_count(m, patch) < 0)) {
+        return m->err->code;
+    }
     for (uint32_t i = 0; field->is_merge && i < val_count(patch) && patch->type == VAL_LIST; i++) {
         const struct val *item = &patch->items[i];
         if (val_get(item, PATCH_KEY) == NULL && item_find(order, item, field->merge_key) < 0) {

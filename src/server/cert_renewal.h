@@ -2,7 +2,8 @@
 //
 // Renews the cluster's certificates while the server runs: the wall clock is looked at every
 // minute, so that a clock that jumps is noticed, and new connections get the new certificate. The
-// admin's is renewed along with it; users get that by `coracle up` or `coracle kubeconfig`.
+// admin's is renewed along with it; users get that by `coracle kubeconfig`, or `coracle up` where
+// it starts the cluster.
 #ifndef CORACLE_SERVER_CERT_RENEWAL_H
 #define CORACLE_SERVER_CERT_RENEWAL_H
 

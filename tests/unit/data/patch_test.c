@@ -288,6 +288,42 @@ TEST(strategic_obeys_directives)
     run(rows, ARRAY_LEN(rows), apply_strategic);
 }
 
+/* Lists that are merged item by item have a ceiling, in the object and in the patch. */
+TEST(strategic_refuses_endless_lists)
+{
+    static const struct {
+        size_t in_object, in_patch;
+        const char *want;
+    } rows[] = {
+        {PATCH_LIST_MAX,     1,                  ""                 },
+        {1,                  PATCH_LIST_MAX,     ""                 },
+        {PATCH_LIST_MAX + 1, 1,                  "Too many: 2001: a"},
+        {1,                  PATCH_LIST_MAX + 1, "Too many: 2001: a"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        auto_arena struct arena *arena = arena_new(64 << 20);
+        const size_t counts[] = {rows[i].in_object, rows[i].in_patch};
+        struct val docs[2];
+        for (size_t d = 0; d < ARRAY_LEN(docs); d++) {
+            struct val list = val_list();
+            for (size_t k = 0; k < counts[d]; k++) {
+                struct val item = val_map();
+                val_set(arena, &item, S("name"), val_str(arena_fmt(arena, "v%zu", k)));
+                val_push(arena, &list, item);
+            }
+            struct val spec = val_map();
+            val_set(arena, &spec, S("volumes"), list);
+            docs[d] = val_map();
+            val_set(arena, &docs[d], S("spec"), spec);
+        }
+        struct val out;
+        struct err err = {0};
+        int rc = apply_strategic(arena, &docs[0], &docs[1], &out, &err);
+        EXPECT_INT(rows[i].want[0] == '\0' ? 0 : ERR_INVALID, rc);
+        EXPECT_STR(rows[i].want, str_sub(str_of(err.msg), 0, strlen(rows[i].want)));
+    }
+}
+
 TEST(strategic_restores_a_controller_revision)
 {
     static const struct row rows[] = {
