@@ -14,11 +14,19 @@ struct use {
     bool is_used;
 };
 
+/* Would this pod be gone but for its finalizers? One that waits, deleted in the foreground, for a
+ * claim of its own to go must not keep that claim. */
+static bool is_over(const struct val *pod)
+{
+    return meta_is_deleting(pod) &&
+           val_number_at(pod, "metadata.deletionGracePeriodSeconds", -1) == 0;
+}
+
 /* Finished pods count until their object is gone; pods without a node don't. */
 static bool find_use(void *ctx, const struct val *pod)
 {
     struct use *use = ctx;
-    if (val_text_at(pod, "spec.nodeName").n == 0) {
+    if (val_text_at(pod, "spec.nodeName").n == 0 || is_over(pod)) {
         return true;
     }
     for (size_t i = 0; i < pod_volumes_count(pod); i++) {
@@ -72,7 +80,8 @@ static void enqueue(const struct view *view, const struct kind *kind, const stru
         add(ctx, meta_ns(obj), meta_name(obj));
         return;
     }
-    if (view->get(view->ctx, KIND_POD, meta_ns(obj), meta_name(obj)) != NULL) {
+    const struct val *pod = view->get(view->ctx, KIND_POD, meta_ns(obj), meta_name(obj));
+    if (pod != NULL && !is_over(pod)) {
         return; /* only a pod's end frees a claim */
     }
     auto_arena struct arena *arena = arena_new(ENQUEUE_ARENA_MAX);

@@ -223,6 +223,36 @@ TEST(claim_in_use_is_protected)
     cluster_close(&c);
 }
 
+/* A pod that is deleted in the foreground waits for the claim that it owns: it has to be let go. */
+TEST(claim_of_a_pod_that_only_its_finalizer_keeps_is_free)
+{
+    static const struct {
+        const char *grace, *want;
+    } rows[] = {
+        {"30", ""                                           },
+        {"0",  "PATCH persistentvolumeclaims default/data\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cluster c;
+        cluster_open(&c);
+        put_claim(&c, "data", "standard");
+        put_pod(&c, "web-0", "10.0.0.1", true);
+        cluster_set(&c, KIND_POD, "default", "web-0", "spec.volumes",
+                    "[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"data\"}}]");
+        cluster_set(&c, KIND_POD, "default", "web-0", "metadata.finalizers",
+                    "[\"foregroundDeletion\"]");
+        cluster_set(&c, KIND_POD, "default", "web-0", "metadata.deletionTimestamp",
+                    "\"2026-01-01T00:00:00Z\"");
+        cluster_set(&c, KIND_POD, "default", "web-0", "metadata.deletionGracePeriodSeconds",
+                    rows[i].grace);
+        cluster_set(&c, KIND_PVC, "default", "data", "metadata.deletionTimestamp",
+                    "\"2026-01-01T00:00:00Z\"");
+        EXPECT_STR(rows[i].want,
+                   cluster_decide(&c, &controller_volume_protection, "default", "data", true));
+        cluster_close(&c);
+    }
+}
+
 #define REF(name, uid)                                                                             \
     "{\"apiVersion\":\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"" name "\",\"uid\":\"" uid    \
     "\",\"controller\":true,\"blockOwnerDeletion\":true}"
