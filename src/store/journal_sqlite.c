@@ -141,8 +141,10 @@ static int check_format(struct journal_sqlite *j, struct err *err)
         return err_set(err, ERR_CORRUPT, "\"%s\" is a database, but not a journal", j->path);
     }
     if (format != FORMAT) {
-        return err_set(err, ERR_UNSUPPORTED, "journal \"%s\" has format %lld, expected %d", j->path,
-                       (long long)format, FORMAT);
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "journal \"%s\" has format %lld, expected %d: another version of coracle made it",
+            j->path, (long long)format, FORMAT);
     }
     return check_pages(j, err);
 }
