@@ -71,17 +71,15 @@ static int write_single(pid_t pid, const char *file, unsigned own, struct err *e
     return file_put(AT_FDCWD, path, (struct str){line, (size_t)n}, err);
 }
 
-int idmap_write(pid_t pid, bool *ret_is_single, struct err *err)
+int idmap_write(pid_t pid, struct err *err)
 {
     struct id_range uids;
     struct id_range gids;
-    *ret_is_single = true;
     if (find_range("/etc/subuid", &uids) && find_range("/etc/subgid", &gids) &&
         run_helper("newuidmap", pid, getuid(), &uids) == 0) {
         if (run_helper("newgidmap", pid, getgid(), &gids) < 0) {
             return err_set(err, ERR_IO, "newgidmap failed: is package uidmap whole?");
         }
-        *ret_is_single = false;
         return 0;
     }
     char path[64];

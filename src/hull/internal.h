@@ -19,8 +19,8 @@ _Noreturn void init_run(const struct hull_config *config, int keeper_fd);
 /* Starts the image worker as a child of the keeper, which reaps it. Returns 0 or -1 with errno. */
 int image_worker_start(pid_t init, int fd);
 /* Writes the id maps of pid's new user namespace: sub-ids by newuidmap and newgidmap where the user
- * has them, else this user alone as root. *ret_is_single tells the second case. */
-MUST_CHECK int idmap_write(pid_t pid, bool *ret_is_single, struct err *err);
+ * has them, else this user alone as root (hull_has_one_id). */
+MUST_CHECK int idmap_write(pid_t pid, struct err *err);
 /* Removes cgroups "coracle-<name>" of every hierarchy, deepest first. False
  * when one is busy and stays. */
 bool cgroups_remove(const char *name);

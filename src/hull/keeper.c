@@ -55,8 +55,7 @@ static pid_t clone_init(const struct hull_config *config, int brain_end, int kee
     }
     (void)close(go[0]);
     struct err err = {0};
-    bool is_single = false;
-    if (pid > 0 && !is_root && idmap_write(pid, &is_single, &err) < 0) {
+    if (pid > 0 && !is_root && idmap_write(pid, &err) < 0) {
         log_error("%s", err.msg);
         (void)close(go[1]);
         return -1;

@@ -20,7 +20,6 @@
 int hull_unshare(int (*work)(void *ctx), void *ctx, int *ret_status, struct err *err)
 {
     bool is_root = geteuid() == 0;
-    bool is_single;
     int go[2]; /* the child waits for its maps */
     if (pipe2(go, O_CLOEXEC) < 0) {
         return err_errno(err, "pipe");
@@ -33,9 +32,7 @@ int hull_unshare(int (*work)(void *ctx), void *ctx, int *ret_status, struct err 
         _exit(read(go[0], &byte, 1) == 1 ? work(ctx) : 1);
     }
     (void)close(go[0]);
-    int r = pid < 0   ? err_errno(err, "make a user namespace")
-            : is_root ? 0
-                      : idmap_write(pid, &is_single, err);
+    int r = pid < 0 ? err_errno(err, "make a user namespace") : is_root ? 0 : idmap_write(pid, err);
     if (r == 0) {
         (void)!write(go[1], "g", 1);
     }
