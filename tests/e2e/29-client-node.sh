@@ -51,7 +51,6 @@ t "the informer begins with what there is" soon 10 has_seen "add c1 4"
 t "a watch opens" soon 10 grep -q open "$work/watch.log"
 kubectl create cm c0 --from-literal=a=b >/dev/null
 t "and tells what comes" soon 10 has_seen "add c0 b"
-pid_of() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 "\"$1\"" | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 brain=$(pid_of brain)
 t "the brain is killed" kill -9 "$brain"
 t "it is back" soon 30 kubectl get --raw /readyz

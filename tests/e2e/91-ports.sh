@@ -77,8 +77,7 @@ kill "${jobs_started[-1]}"
 t "the port is tried again" soon 10 is field svc/ld '.status.loadBalancer.ingress[0].ip' = 127.0.0.1
 t "and answers" soon 5 is get $((base + 2)) = one
 
-brain() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 '"brain"' | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
-kill -9 "$(brain)"
+kill -9 "$(pid_of brain)"
 t "the killed brain's ports come back" soon 10 is get "$np" = one
 t "all of them" soon 5 is get "$base" = one
 t "the pod goes" kubectl delete pod one

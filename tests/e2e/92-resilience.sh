@@ -95,7 +95,6 @@ kubectl get --raw /api/v1/namespaces/default/configmaps | sed -E 's/.*"metadata"
 in_background watch_forever
 in_background write_forever
 writer=${jobs_started[-1]}
-pid_of() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 "\"$1\"" | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 facts() { kubectl get po -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[0].restartCount} {.status.podIP}{"\n"}{end}'; }
 facts >"$work/facts"
 before=$(sent)

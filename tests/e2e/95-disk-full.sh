@@ -35,7 +35,6 @@ t "it is alive" kubectl get --raw /livez
 missing() { comm -23 <(sort "$work/acknowledged") <(kubectl get cm -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}' | sort); }
 touch "$work/acknowledged"
 t_is "what was acknowledged is there" "" missing
-pid_of() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 "\"$1\"" | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 brain=$(pid_of brain)
 rm "$SMALL_DISK/filler"
 t "with room, writes are taken again" soon 20 kubectl create configmap after --from-literal=a=b

@@ -87,9 +87,8 @@ t "it runs" kubectl wait --for=condition=Ready pod/client --timeout=30s
 count() { kubectl exec client -- cat /tmp/count; }
 beyond() { [ "$(count)" -gt "$1" ]; }
 t "it gets on" soon 20 beyond 20
-brain() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 '"brain"' | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 for _ in 1 2 3; do
-    kill -9 "$(soon 20 brain)"
+    kill -9 "$(soon 20 pid_of brain)"
     soon 30 kubectl get --raw /readyz >/dev/null
 done
 t "it gets on after three deaths of the brain" soon 30 beyond $(($(soon 20 count) + 20))

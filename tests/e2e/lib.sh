@@ -108,6 +108,8 @@ story_up() {
     t "helm install moscow-time" helm install moscow-time "$charts/moscow-time/chart" "$@"
     t "both pods get ready" rollout_done
 }
+# pid_of keeper|init|brain
+pid_of() { "$coracle" status --name "$name" --data "$data" --json | grep -A 3 "\"$1\"" | sed -n 's/.*"pid": *\([1-9][0-9]*\).*/\1/p' | grep .; }
 rollout_done() { kubectl rollout status sts/moscow-time --timeout=60s; }
 # A pod that was deleted may not be there yet; kubectl wait gives up on what it doesn't find.
 ready_again() { soon 40 kubectl wait --for=condition=Ready "pod/$1" --timeout=2s; }
