@@ -13,15 +13,8 @@ enum { UPDATE_ENTRIES_MAX = 10 };
 
 static struct entry *push(struct arena *arena, struct entries *entries)
 {
-    if (entries->count == entries->cap) {
-        size_t cap = entries->cap == 0 ? 8 : entries->cap * 2;
-        struct entry *list = arena_alloc(arena, cap * sizeof(*list));
-        if (entries->count != 0) {
-            memcpy(list, entries->list, entries->count * sizeof(*list));
-        }
-        entries->list = list;
-        entries->cap = cap;
-    }
+    entries->list =
+        arena_more(arena, entries->list, entries->count, &entries->cap, sizeof entries->list[0]);
     struct entry *entry = &entries->list[entries->count++];
     *entry = (struct entry){.fields = val_map()};
     return entry;

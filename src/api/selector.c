@@ -26,15 +26,8 @@ struct selector {
 
 static void add(struct arena *arena, struct selector *selector, struct requirement requirement)
 {
-    if (selector->count == selector->cap) {
-        size_t cap = selector->cap == 0 ? 4 : selector->cap * 2;
-        struct requirement *list = arena_alloc(arena, cap * sizeof(*list));
-        if (selector->count != 0) {
-            memcpy(list, selector->list, selector->count * sizeof(*list));
-        }
-        selector->list = list;
-        selector->cap = cap;
-    }
+    selector->list = arena_more(arena, selector->list, selector->count, &selector->cap,
+                                sizeof selector->list[0]);
     size_t at = selector->count++;
     for (; at > 0 && str_cmp(selector->list[at - 1].key, requirement.key) > 0; at--) {
         selector->list[at] = selector->list[at - 1];

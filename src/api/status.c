@@ -33,15 +33,8 @@ void causes_init(struct causes *causes, struct arena *arena)
 
 static void cause_push(struct causes *causes, struct cause cause)
 {
-    if (causes->count == causes->cap) {
-        size_t cap = causes->cap == 0 ? 4 : causes->cap * 2;
-        struct cause *list = arena_alloc(causes->arena, cap * sizeof(*list));
-        if (causes->count != 0) {
-            memcpy(list, causes->list, causes->count * sizeof(*list));
-        }
-        causes->list = list;
-        causes->cap = cap;
-    }
+    causes->list = arena_more(causes->arena, causes->list, causes->count, &causes->cap,
+                              sizeof causes->list[0]);
     causes->list[causes->count++] = cause;
 }
 

@@ -99,6 +99,20 @@ void *arena_alloc(struct arena *arena, size_t size)
     return p;
 }
 
+void *arena_more(struct arena *arena, void *list, size_t count, size_t *cap, size_t item_bytes)
+{
+    enum { FIRST = 8 };
+    if (count < *cap) {
+        return list;
+    }
+    *cap = *cap == 0 ? FIRST : *cap * 2;
+    void *grown = arena_alloc(arena, *cap * item_bytes);
+    if (count > 0) {
+        memcpy(grown, list, count * item_bytes);
+    }
+    return grown;
+}
+
 struct str arena_dup(struct arena *arena, struct str s)
 {
     char *copy = arena_alloc(arena, s.n + 1);

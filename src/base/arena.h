@@ -24,6 +24,9 @@ size_t arena_used(const struct arena *arena);
 
 /* Zeroed, aligned for any type; lives until the arena is reset or freed. Never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
+/* A list that grows: room for one item more behind count, in list itself or in a copy of twice the
+ * capacity; *cap in items, 0 at first with any list. */
+void *arena_more(struct arena *arena, void *list, size_t count, size_t *cap, size_t item_bytes);
 /* NUL-terminated copies in the arena. */
 struct str arena_dup(struct arena *arena, struct str s);
 struct str arena_fmt(struct arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

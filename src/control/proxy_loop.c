@@ -30,15 +30,7 @@ struct objects {
 static bool collect(void *ctx, struct object *object)
 {
     struct objects *o = ctx;
-    if (o->count == o->cap) {
-        size_t cap = o->cap == 0 ? 64 : o->cap * 2;
-        const struct val **list = arena_alloc(o->arena, cap * sizeof(const struct val *));
-        for (size_t i = 0; i < o->count; i++) {
-            list[i] = o->list[i];
-        }
-        o->list = list;
-        o->cap = cap;
-    }
+    o->list = arena_more(o->arena, o->list, o->count, &o->cap, sizeof o->list[0]);
     o->list[o->count++] = object_val(object);
     return true;
 }

@@ -20,15 +20,8 @@ static void add(struct claims *claims, struct publish_claim claim)
     if (claim.protocol == 0 || claim.port == 0 || claim.target == 0 || claim.target_port == 0) {
         return;
     }
-    if (claims->count == claims->cap) {
-        size_t cap = claims->cap == 0 ? 32 : claims->cap * 2;
-        struct publish_claim *list = arena_alloc(claims->arena, cap * sizeof *list);
-        if (claims->count > 0) {
-            memcpy(list, claims->list, claims->count * sizeof *list);
-        }
-        claims->list = list;
-        claims->cap = cap;
-    }
+    claims->list = arena_more(claims->arena, claims->list, claims->count, &claims->cap,
+                              sizeof claims->list[0]);
     claims->list[claims->count++] = claim;
 }
 

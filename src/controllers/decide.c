@@ -32,15 +32,8 @@ const enum kind_id kinds_all[KIND_ID_COUNT] = {
 struct action *actions_add(struct actions *actions, enum action_type type, const struct kind *kind,
                            struct str ns, struct str name)
 {
-    if (actions->count == actions->cap) {
-        size_t cap = actions->cap == 0 ? 8 : actions->cap * 2;
-        struct action *list = arena_alloc(actions->arena, cap * sizeof *list);
-        if (actions->count > 0) {
-            memcpy(list, actions->list, actions->count * sizeof *list);
-        }
-        actions->list = list;
-        actions->cap = cap;
-    }
+    actions->list = arena_more(actions->arena, actions->list, actions->count, &actions->cap,
+                               sizeof actions->list[0]);
     struct action *action = &actions->list[actions->count++];
     *action =
         (struct action){.type = type, .kind = kind, .ns = ns, .name = name, .grace_seconds = -1};

@@ -243,15 +243,7 @@ struct val time_val(struct arena *arena, usec wall)
 bool objs_each(void *ctx, const struct val *obj)
 {
     struct objs *objs = ctx;
-    if (objs->count == objs->cap) {
-        size_t cap = objs->cap == 0 ? 16 : objs->cap * 2;
-        const struct val **list = arena_alloc(objs->arena, cap * sizeof(list[0]));
-        if (objs->count > 0) {
-            memcpy(list, objs->list, objs->count * sizeof(list[0]));
-        }
-        objs->list = list;
-        objs->cap = cap;
-    }
+    objs->list = arena_more(objs->arena, objs->list, objs->count, &objs->cap, sizeof objs->list[0]);
     objs->list[objs->count++] = obj;
     return true;
 }

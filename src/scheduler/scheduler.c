@@ -32,15 +32,8 @@ static const struct filter filters[] = {
 
 void reasons_add(struct reasons *reasons, struct str why)
 {
-    if (reasons->count == reasons->cap) {
-        size_t cap = reasons->cap == 0 ? 4 : reasons->cap * 2;
-        struct str *list = arena_alloc(reasons->arena, cap * sizeof *list);
-        if (reasons->count > 0) {
-            memcpy(list, reasons->list, reasons->count * sizeof *list);
-        }
-        reasons->list = list;
-        reasons->cap = cap;
-    }
+    reasons->list = arena_more(reasons->arena, reasons->list, reasons->count, &reasons->cap,
+                               sizeof reasons->list[0]);
     reasons->list[reasons->count++] = why;
 }
 

@@ -136,6 +136,21 @@ TEST(seeded_randomness_repeats)
     EXPECT(uuid[14] == '4');
 }
 
+TEST(arena_lists_grow_and_keep_what_they_hold)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    int *list = NULL;
+    size_t cap = 0;
+    for (size_t count = 0; count < 100; count++) {
+        list = arena_more(arena, list, count, &cap, sizeof *list);
+        EXPECT(cap > count && cap <= 2 * (count + 8));
+        list[count] = (int)count;
+    }
+    for (int i = 0; i < 100; i++) {
+        EXPECT_INT(i, list[i]);
+    }
+}
+
 TEST(arena_says_when_it_is_over)
 {
     auto_arena struct arena *arena = arena_new(1000);
