@@ -147,6 +147,15 @@ static void take_slot(struct pod *pod, struct slot *slot, const struct val *v)
     slot->restart_at = slot->restart_at > latest ? latest : slot->restart_at;
 }
 
+/* The whole cluster had ended, by `down` or a power cut: no container of it failed by itself. */
+static void forget_backoff(struct pod_facts *f)
+{
+    for (size_t i = 0; i < f->slots_count; i++) {
+        f->slots[i].backoff = 0;
+        f->slots[i].restart_at = 0;
+    }
+}
+
 static void take_root(struct pod *pod, const struct val *root)
 {
     struct pod_facts *f = &pod->facts;
@@ -171,6 +180,7 @@ static void take_root(struct pod *pod, const struct val *root)
             f->sandbox_state = SANDBOX_READY;
         } else {
             f->sandbox++;
+            forget_backoff(f);
             pod_event(pod, S(""), "Normal", "SandboxChanged",
                       S("Pod sandbox changed, it will be killed and re-created."));
         }

@@ -163,7 +163,7 @@ check() { # WHAT STARTS
     t "$1: up works again" is_up
     t "$1: the pods come back" soon 60 ready
     t_is "$1: the same objects" "$(cat "$work/objects")" objects
-    t "$1: the same data" soon 20 starts = "$2"
+    t "$1: the same data" soon 20 is starts = "$2"
     t_is "$1: every acknowledged write is there" "" missing
     t "$1: a write" kubectl create cm "after-$2"
     t "$1: the watch goes on" soon 10 adds_up
