@@ -119,13 +119,12 @@ t_is "in chunks" 3 sh -c 'kubectl get cm,svc --chunk-size=1 -o name | wc -l'
 t_has "a field that can't select" 'field label not supported: foo' bad kubectl get cm --field-selector foo=c
 t_has "a selector that isn't one" "unable to parse requirement: found '', expected: ',' or '\)'" bad kubectl get cm -l 'a in (c'
 t_has "top says why not" 'Metrics API not available' bad kubectl top pods
-watched() {
-    timeout 2 kubectl get cm -w --watch-only -o name &
-    sleep 0.7
-    kubectl create cm seen && kubectl label cm seen a=b && kubectl delete cm seen
-    wait
-}
-t_has "get -w" $'configmap/seen\n.*configmap/seen\n' watched
+kubectl create cm begun >/dev/null
+in_background sh -c "exec kubectl get cm -w --watch-only -o name >$work/watched"
+watches() { kubectl annotate cm begun --overwrite "at=$RANDOM" && grep -q configmap/begun "$work/watched"; }
+t "get -w begins" soon 30 watches
+t "what it is to see" sh -c 'kubectl create cm seen && kubectl label cm seen a=b && kubectl delete cm seen'
+t "get -w" soon 30 is grep -c configmap/seen "$work/watched" = 3
 
 # Debugging.
 if since 25; then
