@@ -15,6 +15,7 @@
 #include "control/proxy_loop.h"
 #include "control/publish.h"
 #include "hull/hull.h"
+#include "node/image_confine.h"
 #include "node/node.h"
 #include "node/runtime_conmon.h"
 #include "scheduler/scheduler.h"
@@ -55,7 +56,7 @@ enum {
     DNS_PORT = 53,
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
-    NOTES_MAX = 4,
+    NOTES_MAX = 5,
     DESCRIPTORS_MAX = 65536
 };
 
@@ -340,6 +341,11 @@ static int start_node(struct brain *b, struct arena *arena, struct err *err)
         note(b,
              "no sub-ids for this user in /etc/subuid: each container has one user only, who owns "
              "all files in it");
+    }
+    if (!image_confine_has_landlock()) {
+        note(b,
+             "this kernel has no Landlock (5.19 and newer have it): what unpacks images can look "
+             "at other processes of the same user");
     }
     bool has_cgroups = b->cgroups != HULL_CGROUPS_NONE;
     struct str cgroup = has_cgroups ? arena_fmt(arena, "/coracle-%s", b->name) : S("");

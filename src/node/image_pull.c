@@ -36,6 +36,7 @@ struct layer {
 struct pulling {
     struct arena *arena;
     const char *store;
+    const struct val *registries;
     char *layout;
     void (*progress)(const struct val *progress);
     struct layer layers[IMAGE_LAYERS_MAX];
@@ -187,16 +188,16 @@ static void finish_unpacking(struct pulling *p, struct err *err)
     }
 }
 
-static int read_registries(const struct pulling *p, struct val *ret, struct err *err)
+int image_pull_registries(const char *store, struct arena *arena, struct val *ret, struct err *err)
 {
-    auto_free char *path = xasprintf("%s/../registries.yaml", p->store);
+    auto_free char *path = xasprintf("%s/../registries.yaml", store);
     auto_buf struct buf text;
     buf_init(&text, FILE_BYTES_MAX);
     *ret = val_null();
     if (file_read(AT_FDCWD, path, &text, err) < 0) {
         return err->code == ERR_NOT_FOUND ? 0 : err->code;
     }
-    return endpoints_read(arena_dup(p->arena, buf_str(&text)), p->arena, ret, err) < 0
+    return endpoints_read(arena_dup(arena, buf_str(&text)), arena, ret, err) < 0
                ? err_wrap(err, "registries.yaml")
                : 0;
 }
@@ -224,19 +225,15 @@ static void name_image(struct pulling *p, struct str text, const struct pulled *
 static int pull(struct pulling *p, struct str name, struct str known, const struct val *documents,
                 struct val *ret, struct err *err)
 {
-    struct val registries;
     struct pulled pulled;
     auto_free char *blobs = xasprintf("%s/" BLOBS_DIR, p->store);
     auto_close int dir = open(blobs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0) {
         return err_errno(err, "open '%s'", blobs);
     }
-    if (read_registries(p, &registries, err) < 0) {
-        return err->code;
-    }
     const struct pull_config config = {.reference = name,
                                        .known = known,
-                                       .registries = &registries,
+                                       .registries = p->registries,
                                        .documents = documents,
                                        .dir = dir,
                                        .plan = plan,
@@ -258,8 +255,9 @@ static int pull(struct pulling *p, struct str name, struct str known, const stru
     return 0;
 }
 
-int image_pull_into(const struct val *request, void (*tell_progress)(const struct val *progress),
-                    struct arena *arena, struct val *ret, struct err *err)
+int image_pull_into(const struct val *request, const struct val *registries,
+                    void (*tell_progress)(const struct val *progress), struct arena *arena,
+                    struct val *ret, struct err *err)
 {
     struct pulling *p = arena_alloc(arena, sizeof *p);
     struct str name;
@@ -267,6 +265,7 @@ int image_pull_into(const struct val *request, void (*tell_progress)(const struc
     const struct val *texts = val_get(request, S("documents"));
     p->arena = arena;
     p->store = arena_dup(arena, val_text_at(request, "store")).p;
+    p->registries = registries;
     p->progress = tell_progress;
     p->layout = xasprintf("%s/" DOWNLOAD_DIR, p->store);
     if (reference_normalise(arena, val_text_at(request, "reference"), &name, err) < 0) {

@@ -2,11 +2,13 @@
 //
 // The short-lived process that reads archives and speaks to registries: "coracle image-worker". Its
 // request is one line of JSON on standard input, a socket; see image_job.c for the answers.
-// Whatever an archive or a registry does to it, the brain only sees a process that failed.
+// Whatever an archive or a registry does to it, the brain only sees a process that failed, and the
+// machine one that can reach nothing but the store (image_confine.h).
 #include "base/fd.h"
 #include "base/mem.h"
 #include "data/json.h"
 #include "node/image.h"
+#include "node/image_confine.h"
 #include "node/image_load.h"
 #include "node/image_pull.h"
 
@@ -15,7 +17,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,25 +80,62 @@ static int read_request(struct arena *arena, struct val *ret, struct err *err)
     return json_read(arena_dup(arena, buf_str(&text)), arena, NULL, ret, err);
 }
 
+enum { READS_MAX = 64 };
+
+/* registries.yaml names files of its own. */
+static void add_authorities(const struct val *registries, struct arena *arena,
+                            const char *reads[static READS_MAX])
+{
+    const struct val *configs = val_get(registries, S("configs"));
+    size_t count = 0;
+    for (size_t i = 0; val_is(configs, VAL_MAP) && i < configs->n && count < READS_MAX - 1; i++) {
+        struct str file = val_text(val_path(&configs->members[i].val, "tls.ca_file"));
+        if (str_starts(file, S("/"))) {
+            reads[count++] = arena_dup(arena, file).p;
+        }
+    }
+}
+
+static int load(struct str archive, const char *store, struct arena *arena, struct val *ret,
+                struct err *err)
+{
+    const char *const reads[] = {arena_dup(arena, archive).p, NULL};
+    const struct image_reach reach = {.store = store, .reads = reads};
+    return image_confine(&reach, err) < 0 ? err->code
+                                          : image_load_into(reads[0], store, arena, ret, err);
+}
+
+static int pull(const struct val *request, const char *store, struct arena *arena, struct val *ret,
+                struct err *err)
+{
+    const char *reads[READS_MAX] = {NULL};
+    const struct image_reach reach = {.store = store, .reads = reads, .has_network = true};
+    struct val registries;
+    if (image_pull_registries(store, arena, &registries, err) < 0) {
+        return err->code;
+    }
+    add_authorities(&registries, arena, reads);
+    return image_confine(&reach, err) < 0
+               ? err->code
+               : image_pull_into(request, &registries, write_progress, arena, ret, err);
+}
+
 void image_worker_main(void)
 {
     struct err err = {0};
     struct val request;
     struct val images = val_list();
     struct arena *arena = arena_new(IMAGE_ARENA_MAX);
-    const struct rlimit no_core = {0, 0};
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
-    (void)setrlimit(RLIMIT_CORE, &no_core);
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     (void)umask(0);
     int r = read_request(arena, &request, &err);
     if (r == 0) {
         die_with_peer();
         struct str archive = val_text_at(&request, "archive");
-        struct str store = arena_dup(arena, val_text_at(&request, "store"));
-        r = archive.n > 0
-                ? image_load_into(arena_dup(arena, archive).p, store.p, arena, &images, &err)
-                : image_pull_into(&request, write_progress, arena, &images, &err);
+        const char *store = arena_dup(arena, val_text_at(&request, "store")).p;
+        r = archive.n > 0 ? load(archive, store, arena, &images, &err)
+                          : pull(&request, store, arena, &images, &err);
     }
     struct val failure = val_str(str_of(err.msg));
     write_line(r < 0 ? S("error") : S("images"), r < 0 ? &failure : &images, r < 0 ? &err : NULL);

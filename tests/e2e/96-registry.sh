@@ -182,6 +182,8 @@ keeper=$(head -n 1 "$data/lock")
 worker() { pgrep -P "$keeper" -f image-worker; }
 no_worker() { ! worker; }
 t "a worker pulls" soon 5 worker
+confined() { tr "\n\t" "  " <"/proc/$(worker)/status" | grep -E "CapEff: 000000008000001b CapBnd: 000000008000001b .*NoNewPrivs: 1 Seccomp: 2"; }
+t "with few rights" soon 5 confined
 kill -9 "$(pgrep -P "$(pgrep -P "$keeper" coracle-init)" coracle-brain)"
 wait "$slow"
 t_has "a pull ends with its brain" 'the brain ended before the pull did' cat "$work/slow"
