@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES_MIN = 1024, BLOCK_BYTES_MAX = 1 << 20 };
+enum { BLOCK_BYTES_MIN = 256, BLOCK_BYTES_MAX = 1 << 20 };
 
 struct block {
     struct block *next;

@@ -172,6 +172,28 @@ static void abandon(struct job *job)
     watching_end(job->req.ctx);
 }
 
+/* Many watches lie idle for long: of the request nothing is kept. */
+static void forget_request(struct watching *w)
+{
+    struct job *job = w->job;
+    w->render.include_object = str_eq(w->render.include_object, S("None"))     ? S("None")
+                               : str_eq(w->render.include_object, S("Object")) ? S("Object")
+                                                                               : S("Metadata");
+    http_forget_request(job->x);
+    *job = (struct job){
+        .node = job->node,
+        .server = job->server,
+        .http = job->http,
+        .x = job->x,
+        .route.is_resource = true,
+        .kind = job->kind,
+        .verb = job->verb,
+        .opt.has_bookmarks = job->opt.has_bookmarks,
+        .req.ctx = w,
+        .abandon = abandon,
+    };
+}
+
 void serve_watch(struct job *job)
 {
     struct status status = {0};
@@ -202,9 +224,9 @@ void serve_watch(struct job *job)
         timer_start(loop, &w->bookmark, BOOKMARK_EVERY, on_bookmark, w);
     }
     job->server->watches_count++;
-    job->abandon = abandon;
     http_on_closed(job->x, on_closed, w);
     http_on_drained(job->x, on_wake, w);
     begin(w);
+    forget_request(w);
     (void)pull(w);
 }

@@ -41,7 +41,7 @@ struct conn {
     struct timer kick;   /* work that must not happen inside a call: (1) */
     struct timer linger; /* in CLOSING and LINGERING */
     size_t linger_seen;  /* backlog when it was started */
-    struct err err;
+    struct err *why;     /* it broke; NULL = the peer ended in good order, or it lives */
     bool is_paused;
     bool is_eof;
     bool wants_write; /* TLS asked for it */
@@ -63,6 +63,15 @@ static void kick(struct conn *conn)
     }
 }
 
+/* Where the reason of the end goes: few connections ever have one. */
+static struct err *why(struct conn *conn)
+{
+    if (conn->why == NULL) {
+        conn->why = xcalloc(1, sizeof *conn->why);
+    }
+    return conn->why;
+}
+
 /* Keeps (3). Returns false when the connection is gone. */
 static bool enter(struct conn *conn)
 {
@@ -76,6 +85,7 @@ static bool leave(struct conn *conn)
     if (conn->is_dead && conn->busy == 0) {
         buf_done(&conn->out);
         buf_done(&conn->unread);
+        free(conn->why);
         free(conn);
         return false;
     }
@@ -130,7 +140,7 @@ static void tls_failed(struct conn *conn, const char *what)
     unsigned long e = ERR_peek_last_error();
     const char *reason = e == 0 ? "connection closed" : ERR_reason_error_string(e);
     ERR_clear_error();
-    (void)err_set(&conn->err, ERR_IO, "%s: tls: %s", what, reason == NULL ? "failed" : reason);
+    (void)err_set(why(conn), ERR_IO, "%s: tls: %s", what, reason == NULL ? "failed" : reason);
     broke(conn);
 }
 
@@ -143,8 +153,8 @@ static ssize_t put(struct conn *conn, const char *p, size_t n)
         if (r > 0) {
             return r;
         }
-        int why = SSL_get_error(conn->ssl, r);
-        if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+        int e = SSL_get_error(conn->ssl, r);
+        if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
             return 0;
         }
         tls_failed(conn, "write");
@@ -157,7 +167,7 @@ static ssize_t put(struct conn *conn, const char *p, size_t n)
     if (errno == EAGAIN || errno == EINTR) {
         return 0;
     }
-    (void)err_errno(&conn->err, "write");
+    (void)err_errno(why(conn), "write");
     broke(conn);
     return -1;
 }
@@ -235,11 +245,11 @@ static ssize_t take(struct conn *conn, char *p, size_t n)
         if (r > 0) {
             return r;
         }
-        int why = SSL_get_error(conn->ssl, r);
-        if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+        int e = SSL_get_error(conn->ssl, r);
+        if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
             return 0;
         }
-        if (why == SSL_ERROR_ZERO_RETURN) {
+        if (e == SSL_ERROR_ZERO_RETURN) {
             conn->is_eof = true;
             broke(conn);
             return -1;
@@ -255,7 +265,7 @@ static ssize_t take(struct conn *conn, char *p, size_t n)
         return 0;
     }
     if (r < 0) {
-        (void)err_errno(&conn->err, "read");
+        (void)err_errno(why(conn), "read");
     }
     conn->is_eof = true;
     broke(conn);
@@ -335,9 +345,9 @@ static void shake(struct conn *conn)
         }
         return;
     }
-    int why = SSL_get_error(conn->ssl, r);
-    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
-        conn->wants_write = why == SSL_ERROR_WANT_WRITE;
+    int e = SSL_get_error(conn->ssl, r);
+    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
+        conn->wants_write = e == SSL_ERROR_WANT_WRITE;
         return;
     }
     tls_failed(conn, "handshake");
@@ -350,7 +360,7 @@ static void dialed(struct conn *conn)
     (void)getsockopt(conn->c.fd, SOL_SOCKET, SO_ERROR, &e, &size);
     if (e != 0) {
         errno = e;
-        (void)err_errno(&conn->err, "connect");
+        (void)err_errno(why(conn), "connect");
         broke(conn);
         return;
     }
@@ -404,7 +414,8 @@ static void on_kick(void *ctx)
     }
     if (!conn->is_dead && conn->is_close_due) {
         conn->is_close_due = false;
-        conn->c.closed(conn->c.ctx, &conn->err);
+        static const struct err good = {0};
+        conn->c.closed(conn->c.ctx, conn->why == NULL ? &good : conn->why);
     }
     if (leave(conn)) {
         set_events(conn);
@@ -469,8 +480,7 @@ void conn_add(struct conn *conn, struct str bytes)
         return;
     }
     if (buf_add(&conn->out, bytes) < 0) {
-        (void)err_set(&conn->err, ERR_LIMIT, "more than %zu bytes wait to be sent",
-                      conn->c.out_max);
+        (void)err_set(why(conn), ERR_LIMIT, "more than %zu bytes wait to be sent", conn->c.out_max);
         broke(conn);
     }
 }
@@ -517,7 +527,7 @@ void conn_finish(struct conn *conn)
 
 void conn_break(struct conn *conn)
 {
-    (void)err_set(&conn->err, ERR_TIMEOUT, "the other side doesn't read");
+    (void)err_set(why(conn), ERR_TIMEOUT, "the other side doesn't read");
     broke(conn);
 }
 

@@ -96,8 +96,7 @@ static void end_exchange(struct http_exchange *x)
 
 void exchange_free(struct http_exchange *x)
 {
-    buf_done(&x->body);
-    arena_free(x->message.arena);
+    http_forget_request(x);
     free(x);
 }
 
@@ -174,6 +173,14 @@ void http_stream_end(struct http_exchange *x)
         conn_flush(served_conn(x->served));
     }
     end_exchange(x);
+}
+
+void http_forget_request(struct http_exchange *x)
+{
+    buf_done(&x->body);
+    arena_free(x->message.arena);
+    x->message = (struct http1_message){.is_http10 = x->message.is_http10};
+    x->request = (struct http_request){.exchange = x};
 }
 
 size_t http_backlog(const struct http_exchange *x)

@@ -33,7 +33,7 @@ struct http_request {
     const struct str *cert_groups; /* its O values */
     size_t cert_groups_count;
     struct str peer;     /* "127.0.0.1:5000" */
-    struct arena *arena; /* freed when the exchange is over */
+    struct arena *arena; /* freed when the exchange is over, or by http_forget_request */
     struct http_exchange *exchange;
 };
 struct str http_header(const struct http_request *request, struct str name); /* first, or empty */
@@ -53,6 +53,9 @@ void http_stream_begin(struct http_exchange *x, int code, const struct http_head
                        size_t count);
 void http_stream_write(struct http_exchange *x, struct str bytes);
 void http_stream_end(struct http_exchange *x);
+/* Forgets the request, its strings, body and arena, before the exchange's end: for streams that
+ * last. */
+void http_forget_request(struct http_exchange *x);
 /* Bytes waiting to be sent; drained(ctx) is called when it falls to 0 after having been over
  * STREAM_BACKLOG_MAX. */
 size_t http_backlog(const struct http_exchange *x);

@@ -436,11 +436,14 @@ TEST(gate_streams_watches)
         {ADMIN,
           "GET /api/v1/namespaces?watch=1&timeoutSeconds=1&allowWatchBookmarks=true" END,
           {"Transfer-Encoding: chunked", "{\"type\":\"ADDED\",\"object\":", "\"BOOKMARK\"",
-          "\r\n0\r\n\r\n"}                          },
+          "\r\n0\r\n\r\n"}                                                                                                                                                          },
         {ADMIN,
           "GET /api/v1/namespaces?watch=true&timeoutSeconds=1&sendInitialEvents=true&"
          "resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true" END,
-          {"\"ADDED\"", "k8s.io/initial-events-end"}},
+          {"\"ADDED\"", "k8s.io/initial-events-end"}                                                                                                                                },
+        {ADMIN,
+          "GET /api/v1/namespaces?watch=1&timeoutSeconds=1&includeObject=Object HTTP/1.1\r\n"
+         "Connection: close\r\nAccept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n\r\n", {"\"ADDED\"", "\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Namespace\"", "\"phase\""}},
     };
     run(steps, ARRAY_LEN(steps));
 }
