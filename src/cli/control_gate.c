@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "data/json.h"
+#include "node/image_access.h"
 #include "registry/reference.h"
 #include "wire/http.h"
 
@@ -140,6 +141,7 @@ static void delete_image(struct control_gate *gate, struct http_request *req)
 
 struct pull_call {
     struct http_request *req;
+    struct image_store *images;
     struct str name;
     struct image_pull *pull; /* NULL = it is over */
 };
@@ -161,12 +163,19 @@ static void on_progress(void *ctx, const struct val *progress)
     }
 }
 
-static void on_pulled(void *ctx, const struct image *image, const struct err *err)
+static void on_pulled(void *ctx, const struct image *image, const struct image_leave *leave,
+                      const struct err *err)
 {
     struct pull_call *call = ctx;
     struct arena *a = call->req->arena;
     struct val v = val_map();
+    struct err failure;
+    (void)leave;
     call->pull = NULL;
+    /* Who may command here lets all pods use it. */
+    if (err == NULL && image_allow(call->images, image, call->name, NULL, &failure) < 0) {
+        err = &failure;
+    }
     if (err != NULL) {
         (void)val_set(a, &v, S("message"), val_str(str_of(err->msg)));
     } else {
@@ -209,6 +218,7 @@ static void post_pull(struct control_gate *gate, struct http_request *req)
     struct pull_call *call = arena_alloc(req->arena, sizeof *call);
     call->req = req;
     call->name = name;
+    call->images = gate->config.images;
     http_stream_begin(req->exchange, 200, headers, ARRAY_LEN(headers));
     http_on_closed(req->exchange, on_caller_gone, call);
     call->pull = image_pull(gate->config.images, name, &documents, on_progress, on_pulled, call);

@@ -25,6 +25,8 @@ struct image {
     struct str digest; /* of its manifest or index */
     uint64_t bytes;
     const struct val *config; /* the image configuration's "config": Env, Entrypoint, Cmd, User … */
+    /* Who may use it, by repository; NULL = everybody: see image_access.h. */
+    const struct val *access;
 };
 
 /* dir is made when absent. Reads the index; ERR_CORRUPT names the file. */
@@ -52,11 +54,19 @@ void image_load(struct image_store *store, const char *path, image_loaded_fn *do
 /* Pulls an image through a worker process. registries.yaml beside the store's directory says where
  * from; documents is a list of docker configurations (texts) with credentials, or NULL. progress
  * (may be NULL, must not cancel) gets {"layer", "bytes", "size", "state"}: waiting, downloading,
- * unpacking, done or exists. done gets the image, borrowed, or the error. Pulls of the same image
+ * unpacking, done or exists. done gets the image and the leave, borrowed, or the
+ * error. Pulls of the same image
  * with the same credentials at the same time are one. */
 struct image_pull;
 typedef void image_progress_fn(void *ctx, const struct val *progress);
-typedef void image_pulled_fn(void *ctx, const struct image *image, const struct err *err);
+/* By whose leave: document counts those of the call, -1 = without, or by registries.yaml's; hash as
+ * of credential_hash. */
+struct image_leave {
+    int document;
+    struct str hash;
+};
+typedef void image_pulled_fn(void *ctx, const struct image *image, const struct image_leave *leave,
+                             const struct err *err);
 struct image_pull *image_pull(struct image_store *store, struct str ref,
                               const struct val *documents, image_progress_fn *progress,
                               image_pulled_fn *done, void *ctx);

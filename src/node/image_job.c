@@ -100,8 +100,10 @@ static void tell_load(struct image_job *job, const struct val *images, const str
     job->loaded(job->ctx, names, count, failure);
 }
 
-static void tell_pulls(struct image_job *job, const struct err *failure)
+static void tell_pulls(struct image_job *job, const struct val *answer, const struct err *failure)
 {
+    const struct image_leave leave = {.document = (int)val_number_at(answer, "document", -1),
+                                      .hash = val_text_at(answer, "credential")};
     for (struct list *it = list_take(&job->pulls); it != NULL; it = list_take(&job->pulls)) {
         struct image_pull *pull = container_of(it, struct image_pull, node);
         const struct image *image =
@@ -112,35 +114,33 @@ static void tell_pulls(struct image_job *job, const struct err *failure)
                           pull->ref);
             failure = &lost;
         }
-        pull->done(pull->ctx, image, failure);
+        pull->done(pull->ctx, image, &leave, failure);
         pull_free(pull);
     }
 }
 
 /* The worker's last line, or why there is none. */
-static int take_answer(struct image_job *job, struct arena *arena, const struct val **ret,
-                       struct err *err)
+static int take_answer(struct image_job *job, struct arena *arena, struct val *ret, struct err *err)
 {
-    struct val *v = arena_alloc(arena, sizeof *v);
     if (job->signal != 0) {
         return err_set(err, ERR_INTERNAL, "the image worker died of signal %d", job->signal);
     }
-    if (json_read(str_trim(buf_str(&job->lines)), arena, NULL, v, err) < 0) {
+    if (json_read(str_trim(buf_str(&job->lines)), arena, NULL, ret, err) < 0) {
         return err_set(err, ERR_INTERNAL, "the image worker ended without an answer");
     }
-    *ret = val_get(v, S("images"));
-    return *ret == NULL ? err_set(err, (int)val_number_at(v, "code", ERR_INTERNAL), STR_FMT,
-                                  STR_ARG(val_text_at(v, "error")))
-                        : image_store_add(job->store, *ret, err);
+    const struct val *images = val_get(ret, S("images"));
+    return images == NULL ? err_set(err, (int)val_number_at(ret, "code", ERR_INTERNAL), STR_FMT,
+                                    STR_ARG(val_text_at(ret, "error")))
+                          : image_store_add(job->store, images, err);
 }
 
 static void job_end(struct image_job *job)
 {
     auto_arena struct arena *arena = arena_new(IMAGE_ARENA_MAX);
     struct image_store *store = job->store;
-    const struct val *images = NULL;
+    struct val answer = val_null();
     struct err err = {0};
-    int r = take_answer(job, arena, &images, &err);
+    int r = take_answer(job, arena, &answer, &err);
     io_stop(job->io);
     job->io = NULL;
     list_remove(&job->node);
@@ -148,9 +148,9 @@ static void job_end(struct image_job *job)
     image_store_sweep(store, r < 0 ? SWEEP_NONE : SWEEP_WHOLE);
     start_next(store);
     if (job->loaded != NULL) {
-        tell_load(job, images, r < 0 ? &err : NULL);
+        tell_load(job, val_get(&answer, S("images")), r < 0 ? &err : NULL);
     } else {
-        tell_pulls(job, r < 0 ? &err : NULL);
+        tell_pulls(job, &answer, r < 0 ? &err : NULL);
     }
     job_free(job);
 }
@@ -264,7 +264,7 @@ static void job_refuse(struct image_job *job, const struct err *err)
     if (job->loaded != NULL) {
         tell_load(job, NULL, err);
     } else {
-        tell_pulls(job, err);
+        tell_pulls(job, NULL, err);
     }
     job_free(job);
 }

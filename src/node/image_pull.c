@@ -222,6 +222,19 @@ static void name_image(struct pulling *p, struct str text, const struct pulled *
     (void)val_set(p->arena, image, S("digest"), val_str(pulled->digest));
 }
 
+static void write_answer(struct pulling *p, struct val images, const struct credential *credential,
+                         struct val *ret)
+{
+    char hash[DIGEST_TEXT_MAX];
+    *ret = val_map();
+    (void)val_set(p->arena, ret, S("images"), images);
+    if (credential != NULL && credential->document >= 0) {
+        credential_hash(credential, hash);
+        (void)val_set(p->arena, ret, S("document"), val_int(credential->document));
+        (void)val_set(p->arena, ret, S("credential"), val_str(arena_dup(p->arena, str_of(hash))));
+    }
+}
+
 static int pull(struct pulling *p, struct str name, struct str known, const struct val *documents,
                 struct val *ret, struct err *err)
 {
@@ -241,17 +254,21 @@ static int pull(struct pulling *p, struct str name, struct str known, const stru
                                        .progress = progress,
                                        .turn = turn,
                                        .ctx = p};
+    struct val images = val_list();
     int r = registry_pull(&config, p->arena, &pulled, err);
     struct err ignored;
     finish_unpacking(p, &ignored);
-    if (r < 0 || pulled.is_known) {
-        *ret = val_list();
+    if (r < 0) {
         return r;
     }
-    if (image_load_manifest(p->layout, pulled.manifest, name, p->store, p->arena, ret, err) < 0) {
-        return err_wrap(err, "failed to unpack image \"" STR_FMT "\"", STR_ARG(name));
+    if (!pulled.is_known) {
+        if (image_load_manifest(p->layout, pulled.manifest, name, p->store, p->arena, &images,
+                                err) < 0) {
+            return err_wrap(err, "failed to unpack image \"" STR_FMT "\"", STR_ARG(name));
+        }
+        name_image(p, name, &pulled, &images.items[0]);
     }
-    name_image(p, name, &pulled, &ret->items[0]);
+    write_answer(p, images, pulled.credential, ret);
     return 0;
 }
 
@@ -272,11 +289,10 @@ int image_pull_into(const struct val *request, const struct val *registries,
         return err->code;
     }
     for (size_t i = 0; i < val_count(texts); i++) {
-        struct val document;
+        struct val document = val_null();
         struct err ignored; /* a secret that can't be read counts as none */
-        if (json_read(val_text(val_at(texts, i)), arena, NULL, &document, &ignored) == 0) {
-            (void)val_push(arena, &documents, document);
-        }
+        (void)!json_read(val_text(val_at(texts, i)), arena, NULL, &document, &ignored);
+        (void)val_push(arena, &documents, document);
     }
     int r = pull(p, name, val_text_at(request, "known"), &documents, ret, err);
     free(p->layout);

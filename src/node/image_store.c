@@ -23,6 +23,7 @@ static void entry_free(void *p)
     struct image_entry *e = p;
     if (e != NULL) {
         doc_unref(e->config);
+        doc_unref(e->access);
         arena_free(e->arena);
         free(e);
     }
@@ -69,6 +70,14 @@ static int read_config(const struct image_store *store, struct image_entry *e, s
     return 0;
 }
 
+void image_entry_set_access(struct image_entry *e, const struct val *access)
+{
+    struct doc *old = e->access; /* access may be part of it */
+    e->access = val_is(access, VAL_MAP) ? doc_freeze(access) : NULL;
+    e->image.access = e->access == NULL ? NULL : &e->access->root;
+    doc_unref(old);
+}
+
 /* One row of the index, or of a worker's answer. */
 static int add_image(struct image_store *store, const struct val *row, struct err *err)
 {
@@ -87,6 +96,7 @@ static int add_image(struct image_store *store, const struct val *row, struct er
         for (size_t i = 0; i < e->layers_count; i++) {
             e->layers[i] = arena_dup(e->arena, val_text(val_at(layers, i)));
         }
+        image_entry_set_access(e, val_get(row, S("access")));
         if (read_config(store, e, err) < 0) {
             entry_free(e);
             return err->code;
@@ -102,7 +112,7 @@ static int add_image(struct image_store *store, const struct val *row, struct er
     return 0;
 }
 
-static int write_index(const struct image_store *store, struct err *err)
+int image_store_write(const struct image_store *store, struct err *err)
 {
     auto_arena struct arena *arena = arena_new(IMAGE_ARENA_MAX);
     auto_buf struct buf text;
@@ -124,13 +134,16 @@ static int write_index(const struct image_store *store, struct err *err)
         }
         (void)val_set(arena, &row, S("names"), names);
         (void)val_set(arena, &row, S("layers"), layers);
+        if (e->image.access != NULL) {
+            (void)val_set(arena, &row, S("access"), *e->image.access);
+        }
         (void)val_push(arena, &list, row);
     }
     auto_free char *path = xasprintf("%s/index.json", store->dir);
     if (json_write_pretty(&text, &list) < 0) {
         return err_set(err, ERR_LIMIT, "the index of images is too long");
     }
-    return file_write_atomic(AT_FDCWD, path, buf_str(&text), 0644, err);
+    return file_write_atomic(AT_FDCWD, path, buf_str(&text), 0600, err);
 }
 
 static bool is_layer_used(const struct image_store *store, struct str name)
@@ -302,7 +315,7 @@ int image_store_add(struct image_store *store, const struct val *rows, struct er
             return err->code;
         }
     }
-    return write_index(store, err);
+    return image_store_write(store, err);
 }
 
 static void remove_entry(struct image_store *store, struct str id)
@@ -324,7 +337,7 @@ int image_remove(struct image_store *store, struct str ref, struct err *err)
                        STR_ARG(ref));
     }
     remove_entry(store, image->id);
-    if (write_index(store, err) < 0) {
+    if (image_store_write(store, err) < 0) {
         return err->code;
     }
     image_store_sweep(store, SWEEP_NONE);
@@ -355,7 +368,7 @@ int image_prune(struct image_store *store, bool is_all, struct arena *arena, str
         (void)val_push(arena, &removed, val_str(arena_dup(arena, name)));
         remove_entry(store, image->id);
     }
-    if (write_index(store, err) < 0) {
+    if (image_store_write(store, err) < 0) {
         return err->code;
     }
     image_store_sweep(store, SWEEP_ALL);

@@ -18,6 +18,7 @@ struct image_entry {
     struct image image;
     struct arena *arena; /* owns the image's strings */
     struct doc *config;
+    struct doc *access; /* what image.access is */
     struct str *layers; /* bottom first: names below layers/ */
     size_t layers_count;
 };
@@ -37,6 +38,9 @@ bool rootfs_is_used(const struct image_store *store, struct str id);
 
 /* Rows of a worker's answer become images; the index is written. */
 MUST_CHECK int image_store_add(struct image_store *store, const struct val *rows, struct err *err);
+MUST_CHECK int image_store_write(const struct image_store *store, struct err *err); /* the index */
+/* access NULL = everybody */
+void image_entry_set_access(struct image_entry *e, const struct val *access);
 /* Takes away layers that no image names, temporary files, and blobs as told: WHOLE leaves those
  * that a later pull can go on with. Does nothing while a worker runs. */
 enum sweep_blobs { SWEEP_NONE, SWEEP_WHOLE, SWEEP_ALL };

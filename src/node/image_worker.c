@@ -21,18 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void write_line(struct str key, const struct val *v, const struct err *failure)
+static void write_line(const struct val *line)
 {
-    auto_arena struct arena *arena = arena_new(1 << 20);
     auto_buf struct buf text;
-    struct val line = val_map();
     struct err err;
     buf_init(&text, IMAGE_JSON_BYTES_MAX);
-    (void)val_set(arena, &line, key, *v);
-    if (failure != NULL) {
-        (void)val_set(arena, &line, S("code"), val_int(failure->code));
-    }
-    (void)json_write(&text, &line);
+    (void)json_write(&text, line);
     (void)buf_addc(&text, '\n');
     if (fd_write_all(STDOUT_FILENO, buf_str(&text), &err) < 0) {
         exit(1); /* nobody listens any more */
@@ -41,7 +35,10 @@ static void write_line(struct str key, const struct val *v, const struct err *fa
 
 static void write_progress(const struct val *progress)
 {
-    write_line(S("progress"), progress, NULL);
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    struct val line = val_map();
+    (void)val_set(arena, &line, S("progress"), *progress);
+    write_line(&line);
 }
 
 /* The other end of our socket went: whoever asked does not care any more. */
@@ -101,8 +98,13 @@ static int load(struct str archive, const char *store, struct arena *arena, stru
 {
     const char *const reads[] = {arena_dup(arena, archive).p, NULL};
     const struct image_reach reach = {.store = store, .reads = reads};
-    return image_confine(&reach, err) < 0 ? err->code
-                                          : image_load_into(reads[0], store, arena, ret, err);
+    struct val images;
+    if (image_confine(&reach, err) < 0 ||
+        image_load_into(reads[0], store, arena, &images, err) < 0) {
+        return err->code;
+    }
+    (void)val_set(arena, ret, S("images"), images);
+    return 0;
 }
 
 static int pull(const struct val *request, const char *store, struct arena *arena, struct val *ret,
@@ -124,7 +126,7 @@ void image_worker_main(void)
 {
     struct err err = {0};
     struct val request;
-    struct val images = val_list();
+    struct val answer = val_map();
     struct arena *arena = arena_new(IMAGE_ARENA_MAX);
     (void)prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
     (void)close_range(STDERR_FILENO + 1, ~0U, 0);
@@ -134,10 +136,13 @@ void image_worker_main(void)
         die_with_peer();
         struct str archive = val_text_at(&request, "archive");
         const char *store = arena_dup(arena, val_text_at(&request, "store")).p;
-        r = archive.n > 0 ? load(archive, store, arena, &images, &err)
-                          : pull(&request, store, arena, &images, &err);
+        r = archive.n > 0 ? load(archive, store, arena, &answer, &err)
+                          : pull(&request, store, arena, &answer, &err);
     }
-    struct val failure = val_str(str_of(err.msg));
-    write_line(r < 0 ? S("error") : S("images"), r < 0 ? &failure : &images, r < 0 ? &err : NULL);
+    if (r < 0) {
+        (void)val_set(arena, &answer, S("error"), val_str(str_of(err.msg)));
+        (void)val_set(arena, &answer, S("code"), val_int(err.code));
+    }
+    write_line(&answer);
     exit(r < 0 ? 1 : 0);
 }

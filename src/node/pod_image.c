@@ -3,10 +3,16 @@
 
 #include "base/enc.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "data/json.h"
+#include "node/image_access.h"
+#include "registry/credentials.h"
 #include "registry/reference.h"
 
 #include <stdlib.h>
+
+#define LOG_ROOM "node"
 
 enum {
     LOOK_SECONDS = 10,    /* an image that is being waited for may be loaded by hand */
@@ -20,6 +26,7 @@ struct slot_pull {
     char *ref;
     usec begun;
     struct image_pull *pull;
+    struct doc *secrets; /* {"namespace", "name", "uid"} of each of its documents */
 };
 
 struct str span_text(struct arena *arena, usec span)
@@ -62,32 +69,77 @@ static bool read_secret(const struct val *secret, struct arena *arena, struct st
     return false;
 }
 
-/* A list of configurations; secrets that are missing are told. */
-static struct val pull_documents(struct pod *pod, struct arena *arena)
+/* The configurations of its secrets, as texts, and whose they are: two lists. Secrets that are
+ * missing are named in ret_missing. */
+static void pull_documents(struct pod *pod, struct arena *arena, struct val *ret_texts,
+                           struct val *ret_secrets, struct str *ret_missing)
 {
-    struct val documents = val_list();
-    struct str missing = {0};
     struct client *client = pod->node->config.client;
     const struct val *list = val_path(pod->facts.pod, "spec.imagePullSecrets");
+    *ret_texts = *ret_secrets = val_list();
+    *ret_missing = (struct str){0};
     for (size_t i = 0; i < val_count(list); i++) {
         struct str name = val_text_at(val_at(list, i), "name");
         struct object *secret = client->ops->get(client, KIND_SECRET, str_of(pod->ns), name);
         struct str text;
         if (secret == NULL) {
-            missing = arena_fmt(arena, STR_FMT "%s" STR_FMT, STR_ARG(missing),
-                                missing.n > 0 ? ", " : "", STR_ARG(name));
+            *ret_missing = arena_fmt(arena, STR_FMT "%s" STR_FMT, STR_ARG(*ret_missing),
+                                     ret_missing->n > 0 ? ", " : "", STR_ARG(name));
         } else if (read_secret(object_val(secret), arena, &text)) {
-            (void)val_push(arena, &documents, val_str(text));
+            struct val row = val_map();
+            (void)val_set(arena, &row, S("namespace"), val_str(str_of(pod->ns)));
+            (void)val_set(arena, &row, S("name"), val_str(arena_dup(arena, name)));
+            (void)val_set(
+                arena, &row, S("uid"),
+                val_str(arena_dup(arena, val_text_at(object_val(secret), "metadata.uid"))));
+            (void)val_push(arena, ret_secrets, row);
+            (void)val_push(arena, ret_texts, val_str(text));
         }
     }
-    if (missing.n > 0) {
-        pod_event(pod, S(""), "Warning", "FailedToRetrieveImagePullSecret",
-                  arena_fmt(arena,
-                            "Unable to retrieve some image pull secrets (" STR_FMT
-                            "); attempting to pull the image may not succeed.",
-                            STR_ARG(missing)));
+}
+
+static struct image_secret secret_of(const struct val *row, struct str hash)
+{
+    return (struct image_secret){.ns = val_text_at(row, "namespace"),
+                                 .name = val_text_at(row, "name"),
+                                 .uid = val_text_at(row, "uid"),
+                                 .hash = hash};
+}
+
+/* An image that is here: does the pod have what it was pulled with? */
+static bool may_use(struct pod *pod, const struct image *image, struct str ref)
+{
+    struct image_store *images = pod->node->config.images;
+    if (image_may_use(images, image, ref, NULL, 0)) {
+        return true;
     }
-    return documents;
+    auto_arena struct arena *arena = arena_new(REQUEST_ARENA_MAX);
+    struct val texts;
+    struct val rows;
+    struct str missing;
+    struct reference r;
+    struct err err;
+    struct val documents = val_list();
+    struct credential found[CREDENTIALS_MAX];
+    struct image_secret secrets[CREDENTIALS_MAX];
+    pull_documents(pod, arena, &texts, &rows, &missing);
+    for (size_t i = 0; i < val_count(&texts); i++) {
+        struct val v = val_null();
+        (void)!json_read(val_text(val_at(&texts, i)), arena, NULL, &v, &err);
+        (void)val_push(arena, &documents, v);
+    }
+    if (reference_parse(ref, &r, &err) < 0) {
+        return false;
+    }
+    size_t count =
+        credentials_find(&documents, r.domain, reference_repository(arena, &r), arena, found);
+    for (size_t i = 0; i < count; i++) {
+        char hash[DIGEST_TEXT_MAX];
+        credential_hash(&found[i], hash);
+        secrets[i] =
+            secret_of(val_at(&rows, (size_t)found[i].document), arena_dup(arena, str_of(hash)));
+    }
+    return image_may_use(images, image, ref, secrets, count);
 }
 
 /* --- pulling --- */
@@ -135,11 +187,26 @@ static void pull_free(struct slot_pull *p)
     p->pod->facts.slots[p->index].is_pending = false;
     pod_wake(p->pod);
     pod_unref(p->pod);
+    doc_unref(p->secrets);
     free(p->ref);
     free(p);
 }
 
-static void pulled(void *ctx, const struct image *image, const struct err *err)
+static void remember_leave(struct slot_pull *p, const struct image *image,
+                           const struct image_leave *leave)
+{
+    const struct val *row =
+        leave->document < 0 ? NULL : val_at(&p->secrets->root, (size_t)leave->document);
+    struct image_secret secret = secret_of(row, leave->hash);
+    struct err err;
+    if (image_allow(p->pod->node->config.images, image, str_of(p->ref),
+                    row == NULL ? NULL : &secret, &err) < 0) {
+        log_warn("%s", err.msg); /* the next pod asks the registry again */
+    }
+}
+
+static void pulled(void *ctx, const struct image *image, const struct image_leave *leave,
+                   const struct err *err)
 {
     struct slot_pull *p = ctx;
     struct pod *pod = p->pod;
@@ -150,6 +217,7 @@ static void pulled(void *ctx, const struct image *image, const struct err *err)
     if (err != NULL && is_same) {
         fail_pull(pod, index, p->ref, err);
     } else if (err == NULL) {
+        remember_leave(p, image, leave);
         auto_arena struct arena *arena = arena_new(1 << 20);
         struct str span = span_text(arena, loop_now(pod->node->config.loop) - p->begun);
         slot_event(pod, index, "Normal", "Pulled",
@@ -174,8 +242,19 @@ static void start_pull(struct pod *pod, size_t index, struct str ref)
 {
     struct node *node = pod->node;
     auto_arena struct arena *arena = arena_new(REQUEST_ARENA_MAX);
-    struct val documents = pull_documents(pod, arena);
     struct slot_pull *p = xcalloc(1, sizeof *p);
+    struct val documents;
+    struct val secrets;
+    struct str missing;
+    pull_documents(pod, arena, &documents, &secrets, &missing);
+    if (missing.n > 0) {
+        pod_event(pod, S(""), "Warning", "FailedToRetrieveImagePullSecret",
+                  arena_fmt(arena,
+                            "Unable to retrieve some image pull secrets (" STR_FMT
+                            "); attempting to pull the image may not succeed.",
+                            STR_ARG(missing)));
+    }
+    p->secrets = doc_freeze(&secrets);
     p->pod = pod_ref(pod);
     p->index = index;
     p->ref = xstrndup(ref.p, ref.n);
@@ -222,6 +301,9 @@ const struct image *slot_image(struct pod *pod, size_t index)
         slot_event(pod, index, "Warning", "InspectFailed", text);
         slot_fail(pod, index, "InvalidImageName", text.p);
         return NULL;
+    }
+    if (image != NULL && !may_use(pod, image, ref)) {
+        image = NULL; /* as if it were not here: the registry decides */
     }
     if (!image && str_eq(policy, S("Never"))) {
         struct str text = arena_fmt(

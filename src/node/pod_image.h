@@ -7,6 +7,7 @@
 //   IfNotPresent           taken                               pulled
 //   Always                 asked for again, if a registry      pulled
 //                          gave it; taken, if an archive did
+// What another pod's secret pulled counts as absent (image_access.h).
 #ifndef CORACLE_NODE_POD_IMAGE_H
 #define CORACLE_NODE_POD_IMAGE_H
 

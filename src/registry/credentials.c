@@ -108,8 +108,21 @@ size_t credentials_find(const struct val *documents, struct str host, struct str
                 weights[at] = weights[at - 1];
             }
             ret[at] = c;
+            ret[at].document = (int)d;
             weights[at] = weight;
         }
     }
     return count;
+}
+
+void credential_hash(const struct credential *c, char out[static DIGEST_TEXT_MAX])
+{
+    const struct str parts[] = {c->username, c->password, c->identity_token};
+    struct digest *d = digest_new();
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        auto_free char *part = xasprintf("%zu:" STR_FMT ",", parts[i].n, STR_ARG(parts[i]));
+        digest_add(d, str_of(part));
+    }
+    digest_text(d, out);
+    digest_free(d);
 }

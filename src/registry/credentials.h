@@ -6,6 +6,7 @@
 #define CORACLE_REGISTRY_CREDENTIALS_H
 
 #include "data/val.h"
+#include "registry/digest.h"
 
 enum { CREDENTIALS_MAX = 64 /* that fit one repository */ };
 
@@ -13,6 +14,7 @@ struct credential {
     struct str username;
     struct str password;
     struct str identity_token; /* in place of a password: exchanged for an access token */
+    int document;              /* where it stands; -1: the node's own */
 };
 
 /* Those of documents (a list of parsed configurations) that fit host ("docker.io",
@@ -20,5 +22,7 @@ struct credential {
  * many; entries that can't be read are skipped. */
 size_t credentials_find(const struct val *documents, struct str host, struct str repository,
                         struct arena *arena, struct credential ret[static CREDENTIALS_MAX]);
+/* Of all that it says: the same for two documents with the same password. */
+void credential_hash(const struct credential *c, char out[static DIGEST_TEXT_MAX]);
 
 #endif

@@ -33,7 +33,8 @@ struct origin *origin_new(const struct origin_config *config)
     o->credentials_count = credentials_find(config->documents, config->endpoint->host,
                                             config->repository, config->arena, o->credentials);
     if (config->endpoint->has_account) {
-        o->credentials[o->credentials_count++] = config->endpoint->account;
+        o->credentials[o->credentials_count] = config->endpoint->account;
+        o->credentials[o->credentials_count++].document = -1;
     }
     return o;
 }
@@ -218,6 +219,12 @@ int origin_authorise(struct origin *o, const struct transfer_head *head, struct 
         o->challenge = c;
     }
     return authorise(o, err);
+}
+
+const struct credential *origin_credential(const struct origin *o)
+{
+    bool is_nobody = o->authorization.n == 0 || o->credential_at >= o->credentials_count;
+    return is_nobody ? NULL : &o->credentials[o->credential_at];
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

@@ -31,6 +31,9 @@ MUST_CHECK int origin_get(struct origin *o, const char *kind, struct str name, s
 MUST_CHECK int origin_head(struct origin *o, struct str name, const struct transfer_head **ret_head,
                            struct err *err);
 
+/* Whose authorization was taken; NULL = nobody's was needed. */
+const struct credential *origin_credential(const struct origin *o);
+
 /* For transfers side by side: the request of a blob, valid until the next call. */
 void origin_blob_request(struct origin *o, struct str digest, uint64_t offset,
                          struct transfer_request *ret);

@@ -156,6 +156,7 @@ static int pull_from(struct pull *p, const struct endpoint *endpoint, struct pul
     p->origin = origin_new(&origin);
     ret->is_known = is_still_known(p);
     if (ret->is_known) {
+        ret->credential = origin_credential(p->origin);
         return 0;
     }
     if (resolve(p, ret, m, err) < 0 || get_config(p, &m->config, &text, err) < 0) {
@@ -168,6 +169,7 @@ static int pull_from(struct pull *p, const struct endpoint *endpoint, struct pul
         }
         return err_wrap(err, "failed to resolve reference \"" STR_FMT "\"", STR_ARG(r));
     }
+    ret->credential = origin_credential(p->origin);
     return get_layers(p, m, text, err) < 0
                ? err_wrap(err, "failed to pull image \"" STR_FMT "\"", STR_ARG(config->reference))
                : 0;

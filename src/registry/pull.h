@@ -10,6 +10,7 @@
 #ifndef CORACLE_REGISTRY_PULL_H
 #define CORACLE_REGISTRY_PULL_H
 
+#include "registry/credentials.h"
 #include "registry/manifest.h"
 
 enum { PULL_CONFIG_BYTES_MAX = 8 << 20, PULL_INDEX_DEPTH_MAX = 4 };
@@ -34,6 +35,7 @@ struct pulled {
     bool is_known;       /* the registry still has what is here: nothing was fetched */
     struct str digest;   /* of what the reference names: an index's or a manifest's */
     struct str manifest; /* digest of the manifest for this machine */
+    const struct credential *credential; /* that the registry took; NULL = nobody's */
 };
 
 /* Tries the endpoints in turn; the error is the last one's, those before it are logged. */

@@ -143,6 +143,22 @@ t "a pod with a secret" run secret "$debian/moscow-time:1.0" '"imagePullSecrets"
 t "runs" ready pod/secret
 t_has "its image was pulled" 'Normal Pulled Successfully pulled image ".*" in [0-9.]+m?s \([0-9.]+m?s including waiting\)\. Image size: [0-9]+ bytes\.' events secret
 t_has "and has its digest" "^$debian/moscow-time@sha256:[0-9a-f]{64}$" kubectl get pod secret -o jsonpath='{.status.containerStatuses[0].imageID}'
+t "a pod without the secret" run without "$debian/moscow-time:1.0" ''
+t "and one that never pulls" run without-never "$debian/moscow-time:1.0" '"containers":[{"name":"without-never","image":"'$debian'/moscow-time:1.0","imagePullPolicy":"Never"}]'
+kubectl create secret docker-registry same --docker-server="$debian" --docker-username=me --docker-password=secret >/dev/null
+t "a pod with another secret of the same password" run same "$debian/moscow-time:1.0" '"imagePullSecrets":[{"name":"same"}]'
+t "runs" ready pod/same
+t_has "without asking" 'already present on machine and can be accessed by the pod' events same
+t "the first one's password changes" kubectl patch secret mine -p "{\"data\":{\".dockerconfigjson\":\"$(printf '{"auths":{"%s":{"username":"me","password":"new"}}}' "$debian" | base64 -w 0)\"}}"
+t "a pod with it" run changed "$debian/moscow-time:1.0" '"imagePullSecrets":[{"name":"mine"}]'
+t "runs" ready pod/changed
+kubectl delete secret mine >/dev/null
+kubectl create secret docker-registry mine --docker-server="$debian" --docker-username=me --docker-password=secret >/dev/null
+t "the pod without a secret does not get the image" soon 20 waits without 'ImagePull.*pull access denied'
+t "nor does the one that never pulls" soon 10 waits without-never '^ErrImageNeverPull: .* is not present with pull policy of Never'
+t "by command it is for all" pull "$debian/moscow-time:1.0" --authfile <(printf '{"auths":{"%s":{"username":"me","password":"secret"}}}' "$debian")
+t "the pod that never pulls runs" soon 30 ready pod/without-never
+t "they go" kubectl delete pod without without-never same changed --grace-period=1
 t "image prune keeps what runs" image prune --all
 t "it has it still" grep -q "$debian/moscow-time:1.0" <(image list)
 t "the service account gets the secret" kubectl patch serviceaccount default -p '{"imagePullSecrets":[{"name":"mine"}]}'
