@@ -353,6 +353,7 @@ static void write_flags(struct gen *gen, const struct val *field, const struct s
         {str_eq(map_type,           S("atomic")),          "SCHEMA_MAP_ATOMIC"       },
         {pb->is_pointer,            "SCHEMA_PB_POINTER"  },
         {val_get(field,         S("pb")) != NULL,    "SCHEMA_PB_INLINE"                          },
+        {val_is_true(val_get(field,            S("always"))),       "SCHEMA_ALWAYS"},
     };
     printf(".flags = 0");
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {

@@ -407,10 +407,10 @@ static bool is_absent(const struct schema_field *field, const struct val *v)
     case VAL_NULL:
         return true;
     case VAL_BOOL:
-        return !v->b && (field->flags & SCHEMA_REQUIRED) == 0;
+        return !v->b && (field->flags & (SCHEMA_REQUIRED | SCHEMA_ALWAYS)) == 0;
     case VAL_INT:
         return v->i == 0 && field->base != SCHEMA_INT_OR_STRING &&
-               (field->flags & SCHEMA_REQUIRED) == 0;
+               (field->flags & (SCHEMA_REQUIRED | SCHEMA_ALWAYS)) == 0;
     case VAL_STR:
         return v->n == 0;
     case VAL_DOUBLE:

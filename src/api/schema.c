@@ -379,7 +379,7 @@ static int decode_field(struct decode *d, const struct schema_field *f, struct v
 /* Whether Go leaves the field out: omitempty and zero. */
 static bool is_omitted(const struct schema_field *f, const struct val *v)
 {
-    if ((f->flags & (SCHEMA_REQUIRED | SCHEMA_PB_POINTER)) != 0) {
+    if ((f->flags & (SCHEMA_REQUIRED | SCHEMA_PB_POINTER | SCHEMA_ALWAYS)) != 0) {
         return false;
     }
     if (f->shape != SCHEMA_ONE) {

@@ -33,8 +33,9 @@ enum {
     SCHEMA_PATCH_REPLACE = 8,
     SCHEMA_MAP_ATOMIC = 16, /* x-kubernetes-map-type: atomic on this field or on its type */
     SCHEMA_PB_POINTER = 32, /* protobuf presence matters: zero is kept */
-    SCHEMA_PB_INLINE = 64   /* protobuf only: the message's fields belong to the parent. Its name
+    SCHEMA_PB_INLINE = 64,  /* protobuf only: the message's fields belong to the parent. Its name
                                starts with '^'; walkers of JSON skip it */
+    SCHEMA_ALWAYS = 128     /* written even when zero, though nobody has to give it */
 };
 
 struct schema_type;

@@ -256,6 +256,42 @@ static void check_template_rules(const struct val *spec, struct causes *causes)
     }
 }
 
+/* Where upstream's validation tells of a cause. */
+static size_t rank_of(struct str path)
+{
+    static const char *const fields[] = {
+        "metadata",
+        "spec.podManagementPolicy",
+        "spec.updateStrategy",
+        "spec.persistentVolumeClaimRetentionPolicy",
+        "spec.volumeClaimTemplates",
+        "spec.replicas",
+        "spec.minReadySeconds",
+        "spec.ordinals",
+        "spec.serviceName",
+        "spec.selector",
+        "spec.template",
+    };
+    size_t rank = 0;
+    while (rank < ARRAY_LEN(fields) && !str_starts(path, str_of(fields[rank]))) {
+        rank++;
+    }
+    return rank;
+}
+
+/* What admission and the checks of all objects found stands before: brings all into one order. */
+static void sort_causes(struct causes *causes)
+{
+    for (size_t i = 1; i < causes->count; i++) {
+        struct cause cause = causes->list[i];
+        size_t k = i;
+        for (; k > 0 && rank_of(causes->list[k - 1].field) > rank_of(cause.field); k--) {
+            causes->list[k] = causes->list[k - 1];
+        }
+        causes->list[k] = cause;
+    }
+}
+
 static void set_validate(const struct val *obj, struct causes *causes)
 {
     const struct val *spec = val_get(obj, S("spec"));
@@ -271,6 +307,7 @@ static void set_validate(const struct val *obj, struct causes *causes)
     check_not_negative(val_path(spec, "ordinals.start"), S("spec.ordinals.start"), causes);
     check_selector(spec, causes);
     check_template_rules(spec, causes);
+    sort_causes(causes);
 }
 
 /* Upstream compares nil and empty as equal: empties go at every depth. */
@@ -314,31 +351,33 @@ static struct val immutable_part(struct arena *arena, const struct val *spec)
     return part;
 }
 
-/* Counters of /status. */
 static void check_status(const struct val *obj, const struct val *old, struct causes *causes)
 {
+    static const char *const counters[] = {
+        "replicas",          "readyReplicas",      "currentReplicas", "updatedReplicas",
+        "availableReplicas", "observedGeneration", "collisionCount",
+    };
     static const struct {
         const char *key;
-        const char *limit; /* NULL = none */
-    } rows[] = {
-        {"replicas",           NULL           },
-        {"readyReplicas",      "replicas"     },
-        {"currentReplicas",    "replicas"     },
-        {"updatedReplicas",    "replicas"     },
-        {"availableReplicas",  "replicas"     },
-        {"availableReplicas",  "readyReplicas"},
-        {"observedGeneration", NULL           },
-        {"collisionCount",     NULL           },
+        const char *limit;
+    } limits[] = {
+        {"readyReplicas",     "replicas"     },
+        {"currentReplicas",   "replicas"     },
+        {"updatedReplicas",   "replicas"     },
+        {"availableReplicas", "replicas"     },
+        {"availableReplicas", "readyReplicas"},
     };
     const struct val *status = val_get(obj, S("status"));
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct val *v = val_get(status, str_of(rows[i].key));
-        struct str path = arena_fmt(causes->arena, "status.%s", rows[i].key);
-        if (rows[i].limit == NULL) {
-            check_not_negative(v, path, causes);
-        } else if (val_number(v, 0) > val_number(val_get(status, str_of(rows[i].limit)), 0)) {
-            cause_add(causes, CAUSE_INVALID, path, v,
-                      arena_fmt(causes->arena, "cannot be greater than status.%s", rows[i].limit));
+    for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
+        check_not_negative(val_get(status, str_of(counters[i])),
+                           arena_fmt(causes->arena, "status.%s", counters[i]), causes);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        const struct val *v = val_get(status, str_of(limits[i].key));
+        if (val_number(v, 0) > val_number(val_get(status, str_of(limits[i].limit)), 0)) {
+            cause_add(
+                causes, CAUSE_INVALID, arena_fmt(causes->arena, "status.%s", limits[i].key), v,
+                arena_fmt(causes->arena, "cannot be greater than status.%s", limits[i].limit));
         }
     }
     const struct val *count = val_get(status, S("collisionCount"));

@@ -9,7 +9,8 @@
 #include "controllers/statefulset.h"
 
 /* Has the pod never been ready since it began? Ready=False is set once at the start and keeps that
- * time until the pod turns ready for the first time; times have a second's resolution. */
+ * time until the pod turns ready for the first time; times have a second's resolution, and a node
+ * puts the loss of readiness two seconds after the start at the earliest. */
 static bool was_never_ready(const struct sts_pod *pod)
 {
     const struct val *ready = meta_condition(pod->obj, S("Ready"));

@@ -26,6 +26,7 @@
 #include "node/pod_decide.h"
 
 #include "base/mem.h"
+#include "controllers/meta.h"
 #include "node/oci_spec.h"
 #include "registry/reference.h"
 
@@ -432,9 +433,7 @@ static void decide_end(const struct pod_facts *f, struct arena *arena, struct pl
         add_step(plan, STEP_FORGET, 0, 0, S(""));
         return;
     }
-    struct str phase = val_text_at(f->pod, "status.phase");
-    bool is_terminal = str_eq(phase, S("Succeeded")) || str_eq(phase, S("Failed"));
-    if (is_terminal && !f->is_deleting && is_due(f, plan, f->delete_retry_at)) {
+    if (pod_is_terminal(f->pod) && !f->is_deleting && is_due(f, plan, f->delete_retry_at)) {
         add_step(plan, STEP_DELETE_OBJECT, 0, 0, S(""));
     }
 }
@@ -443,9 +442,7 @@ void pod_decide(const struct pod_facts *f, struct arena *arena, struct plan *pla
 {
     plan->count = 0;
     plan->wake_at = 0;
-    struct str phase = val_text_at(f->pod, "status.phase");
-    bool was_terminal = str_eq(phase, S("Succeeded")) || str_eq(phase, S("Failed"));
-    if (pod_is_deleting(f) || f->end_reason || f->is_shutdown || was_terminal ||
+    if (pod_is_deleting(f) || f->end_reason || f->is_shutdown || pod_is_terminal(f->pod) ||
         pod_is_completed(f)) {
         decide_end(f, arena, plan);
         return;
@@ -455,6 +452,10 @@ void pod_decide(const struct pod_facts *f, struct arena *arena, struct plan *pla
     }
     if (pod_forbidden_sysctl(f->pod, arena).n > 0) {
         add_step(plan, STEP_FAIL, 0, 0, S("SysctlForbidden"));
+        return;
+    }
+    if (f->is_port_taken) {
+        add_step(plan, STEP_FAIL, 0, 0, S("NodePorts"));
         return;
     }
     int64_t seconds = val_number_at(f->pod, "spec.activeDeadlineSeconds", 0);

@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "controllers/meta.h"
 #include "node/pod.h"
 #include "node/pod_status.h"
 #include "node/probe.h"
 #include "node/volume.h"
+#include "scheduler/host_ports.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -430,7 +432,10 @@ static void back_off(struct pod *pod, size_t index)
 static void fail(struct pod *pod, struct str reason)
 {
     struct arena *arena = arena_new(1 << 16);
-    struct str why = pod_forbidden_sysctl(pod->facts.pod, arena);
+    struct str why = pod->facts.is_port_taken
+                         ? S("Predicate NodePorts failed: node(s) didn't have free ports for the "
+                             "requested pod ports")
+                         : pod_forbidden_sysctl(pod->facts.pod, arena);
     bool is_rejected = why.n > 0;
     struct str text = is_rejected
                           ? arena_fmt(arena, "Pod was rejected: " STR_FMT, STR_ARG(why))
@@ -585,6 +590,23 @@ static bool is_blocked(const struct pod *pod)
     return false;
 }
 
+/* Only of a pod that is about to begin: one bound by hand, since the scheduler looks, too. */
+static bool is_port_taken(const struct pod *pod)
+{
+    const struct map *pods = &pod->node->pods;
+    for (size_t i = 0; i < pods->count && !pod->facts.has_dirs; i++) {
+        const struct pod *other = pods->entries[i].value;
+        bool is_over =
+            pod_is_terminal(other->facts.pod) || (other->facts.is_gone && pod_is_dead(other));
+        if (other != pod && other->facts.has_dirs && !is_over &&
+            host_ports_clash(val_get(pod->facts.pod, S("spec")),
+                             val_get(other->facts.pod, S("spec")))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void wake_again(void *ctx)
 {
     pod_wake(ctx);
@@ -605,6 +627,7 @@ static void decide_and_perform(struct pod *pod)
     struct arena *arena = arena_new(1 << 20);
     for (int round = 0; round < 8 && !pod->is_over; round++) {
         pod->facts.is_blocked = is_blocked(pod);
+        pod->facts.is_port_taken = is_port_taken(pod);
         pod_decide(&pod->facts, arena, plan);
         for (size_t i = 0; i < plan->count && !pod->is_over; i++) {
             perform(pod, &plan->steps[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The phase of a pod: counters over all containers, then one order of rules (spec/node.md 1.1).
+#include "controllers/meta.h"
 #include "node/pod_decide.h"
 #include "node/pod_status.h"
 
@@ -10,11 +11,6 @@ struct phase_counts {
     bool has_main_started;
     bool is_any_alive;
 };
-
-static bool is_terminal(struct str phase)
-{
-    return str_eq(phase, S("Succeeded")) || str_eq(phase, S("Failed"));
-}
 
 /* Ended in an earlier instance, the next one is under way or waits. */
 static void count_init(const struct pod_facts *f, const struct slot *slot, struct phase_counts *c)
@@ -90,7 +86,7 @@ struct str pod_phase(const struct pod_facts *f)
     struct phase_counts c = count_slots(f);
     bool is_torn_down = pod_is_deleting(f) && !c.is_any_alive && f->sandbox_state == SANDBOX_NONE &&
                         f->removing_count == 0;
-    if (is_terminal(before)) {
+    if (pod_is_terminal(f->pod)) {
         return before; /* never left */
     }
     if (f->end_reason) { /* a terminal phase is published when nothing runs any more */

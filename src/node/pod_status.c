@@ -368,6 +368,11 @@ static struct condition ready(const struct pod_facts *f, struct condition contai
     return c;
 }
 
+/* Times have seconds, so what a pod loses in its first ones would look as if it had never had it:
+ * that is no earlier than here after its start. Controllers tell by it which pods were once ready.
+ */
+static const usec LOST_AFTER = 2 * USEC_PER_SEC;
+
 static void push_condition(const struct pod_facts *f, struct arena *arena, struct val *list,
                            struct condition c)
 {
@@ -376,9 +381,12 @@ static void push_condition(const struct pod_facts *f, struct arena *arena, struc
     struct val out = val_map();
     const struct val *since = val_get(old, S("lastTransitionTime"));
     bool is_same = str_eq(val_text(val_get(old, S("status"))), status);
+    usec at = f->now_wall;
+    if (since && !c.is_true && at < f->start_wall + LOST_AFTER) {
+        at = f->start_wall + LOST_AFTER;
+    }
     val_set(arena, &out, S("lastProbeTime"), val_null());
-    val_set(arena, &out, S("lastTransitionTime"),
-            is_same && since ? *since : time_val(arena, f->now_wall));
+    val_set(arena, &out, S("lastTransitionTime"), is_same && since ? *since : time_val(arena, at));
     set_text(arena, &out, S("message"), c.message);
     const struct val *generation = val_path(f->pod, "metadata.generation");
     if (generation) {

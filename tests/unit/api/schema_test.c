@@ -54,6 +54,8 @@ TEST(schema_decode_brings_values_to_the_typed_form)
          "spec.bar spec.template.spec.containers[0].foo "                                                                                                                                          },
         {"apps.v1.StatefulSetSpec",      "{\"replicas\":0,\"serviceName\":\"\",\"minReadySeconds\":0}",
          "{\"replicas\":0}",                                                                                                                                             ""   },
+        {"apps.v1.StatefulSetStatus",    "{\"availableReplicas\":0,\"readyReplicas\":0,\"replicas\":0}",
+         "{\"availableReplicas\":0,\"replicas\":0}",                                                                                                                                                ""   },
         {"core.v1.ResourceRequirements",
          "{\"limits\":{\"cpu\":\"1000m\",\"memory\":1024},\"requests\":{\"cpu\":0.5}}",                   "{\"limits\":{\"cpu\":\"1\",\"memory\":\"1024\"},\"requests\":{\"cpu\":\"500m\"}}", ""   },
         {"core.v1.ServicePort",          "{\"port\":80,\"targetPort\":\"http\"}",

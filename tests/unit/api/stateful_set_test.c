@@ -148,6 +148,44 @@ TEST(stateful_set_defaults)
     }
 }
 
+/* All mistakes at once are told in the order in which upstream's validation meets them. */
+TEST(stateful_set_causes_have_upstreams_order)
+{
+    struct api_bench b;
+    bench_open(&b);
+    struct answer got = create(
+        &b, "{'metadata':{'name':'web','labels':{'a b':'c'}},'spec':{'serviceName':'A b',"
+            "'replicas':-1,'minReadySeconds':-1,'ordinals':{'start':-1},'podManagementPolicy':'X',"
+            "'updateStrategy':{'type':'X'},'persistentVolumeClaimRetentionPolicy':"
+            "{'whenDeleted':'x','whenScaled':'x'},'volumeClaimTemplates':[{'metadata':{'name':"
+            "'data'},'spec':{}}],'selector':{},'template':{'spec':{'restartPolicy':'Never',"
+            "'activeDeadlineSeconds':1," POD_SPEC "}}}}");
+    EXPECT_INT(422, got.code);
+    const struct val *causes = val_path(&got.val, "details.causes");
+    auto_buf struct buf fields;
+    buf_init(&fields, 1 << 12);
+    for (size_t i = 0; i < val_count(causes); i++) {
+        struct str field = val_text_at(val_at(causes, i), "field");
+        buf_addf(&fields, STR_FMT "\n", STR_ARG(field));
+    }
+    EXPECT_STR("metadata.labels\n"
+               "spec.podManagementPolicy\n"
+               "spec.updateStrategy\n"
+               "spec.persistentVolumeClaimRetentionPolicy.whenDeleted\n"
+               "spec.persistentVolumeClaimRetentionPolicy.whenScaled\n"
+               "spec.volumeClaimTemplates[0].spec.accessModes\n"
+               "spec.volumeClaimTemplates[0].spec.resources[storage]\n"
+               "spec.replicas\n"
+               "spec.minReadySeconds\n"
+               "spec.ordinals.start\n"
+               "spec.serviceName\n"
+               "spec.selector\n"
+               "spec.template.spec.restartPolicy\n"
+               "spec.template.spec.activeDeadlineSeconds\n",
+               buf_str(&fields));
+    bench_close(&b);
+}
+
 #define GROW(size) "{'spec':{" CLAIM("", size) "}}"
 
 /* In this order, on a set with a template of 2Gi and one claim of it that has 2Gi. */
@@ -184,6 +222,9 @@ TEST(stateful_set_updates)
         {"status", "{'status':{'replicas':1,'readyReplicas':2}}",
          INVALID "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
          true},
+        {"status",  "{'status':{'updatedReplicas':-1}}",
+         INVALID "status.updatedReplicas: Invalid value: -1: must be greater than or equal to 0",
+         true                                                                                                                                                                                                                                                        },
     };
     struct api_bench b;
     bench_open(&b);

@@ -234,6 +234,12 @@ TEST(pod_decide_waits_for_ground)
     pod_decide(&f.facts, f.arena, &plan);
     plan_write(&out, &f.facts, &plan);
     EXPECT_STR("PREPARE_DIRS\n", buf_str(&out));
+    f.facts.is_port_taken = true;
+    buf_clear(&out);
+    pod_decide(&f.facts, f.arena, &plan);
+    plan_write(&out, &f.facts, &plan);
+    EXPECT_STR("FAIL\n", buf_str(&out));
+    f.facts.is_port_taken = false;
     f.facts.has_dirs = true;
     buf_clear(&out);
     pod_decide(&f.facts, f.arena, &plan);
@@ -288,6 +294,27 @@ TEST(pod_status_is_stable)
     f.facts.now_wall += 3600 * USEC_PER_SEC;
     struct val second = pod_status(&f.facts, f.arena);
     EXPECT(val_eq(&first, &second));
+    done(&f);
+}
+
+/* A pod that was ready for a moment is told from one that never was, though times have seconds. */
+TEST(pod_status_shows_that_a_pod_was_ready)
+{
+    struct fixture f;
+    make(&f, POD("Always", "", AB), "r r");
+    struct val never = pod_status(&f.facts, f.arena);
+    EXPECT_STR("2023-11-14T22:13:20Z", val_text_at(&never, "conditions.2.lastTransitionTime"));
+    set_state(&f.slots[0], "R");
+    set_state(&f.slots[1], "R");
+    struct val pod = val_copy(f.arena, f.facts.pod);
+    val_set(f.arena, &pod, S("status"), pod_status(&f.facts, f.arena));
+    f.facts.pod = &pod;
+    set_state(&f.slots[0], "r");
+    f.facts.now_wall += USEC_PER_SEC / 2;
+    struct val lost = pod_status(&f.facts, f.arena);
+    EXPECT_STR("Ready", val_text_at(&lost, "conditions.2.type"));
+    EXPECT_STR("False", val_text_at(&lost, "conditions.2.status"));
+    EXPECT_STR("2023-11-14T22:13:22Z", val_text_at(&lost, "conditions.2.lastTransitionTime"));
     done(&f);
 }
 
