@@ -68,3 +68,10 @@ api() {
     curl -s --unix-socket "$work/proxy" -X "$1" ${3:+-H "Content-Type: application/$3" --data-binary "$4"} "http://localhost$2"
 }
 sets=/apis/apps/v1/namespaces/default/statefulsets
+
+# One watch for the order of all pods of a script: each set's name is its own.
+watch_pods() {
+    in_background kubectl get po -w -o 'custom-columns=NAME:.metadata.name,GONE:.metadata.deletionTimestamp'
+}
+additions() { awk -v p="^$1-" '$1 ~ p && !seen[$1]++ { printf "%s ", $1 }' "$work/background.log"; }
+deletions() { grep -v '<none>' "$work/background.log" | awk -v p="^$1-" '$1 ~ p && !seen[$1]++ { printf "%s ", $1 }'; }
