@@ -56,8 +56,7 @@ enum {
     DNS_PORT = 53,
     UPSTREAMS_MAX = 3,
     PEM_BYTES_MAX = 64 << 10,
-    NOTES_MAX = 5,
-    DESCRIPTORS_MAX = 65536
+    NOTES_MAX = 5
 };
 
 /* Memory is given back when an interval of quiet follows this much work, counted in CPU time. */
@@ -66,13 +65,13 @@ static const usec rest_quiet = 20 * USEC_PER_MS;
 static const usec rest_work = 200 * USEC_PER_MS;
 
 #define SHUTDOWN_LIMIT (35 * USEC_PER_SEC)
-#define SWEEP_DELAY    (5 * USEC_PER_SEC) /* all that asks for ports has done so long before */
+#define SWEEP_DELAY    (5 * USEC_PER_SEC) /* all ports that are wanted have been told long before */
 
 struct brain {
     /* arguments */
     const char *data;
     const char *name;
-    int port, api_fd, control_fd, keeper_fd, progress_fd;
+    int port, api_fd, control_fd, keeper_fd, ports_fd, progress_fd;
     /* what lives as long as the process */
     struct loop *loop;
     struct rng rng;
@@ -152,6 +151,7 @@ static int parse(struct brain *b, int argc, char **argv)
         {"--api-fd",      &b->api_fd,      NULL    },
         {"--control-fd",  &b->control_fd,  NULL    },
         {"--keeper-fd",   &b->keeper_fd,   NULL    },
+        {"--ports-fd",    &b->ports_fd,    NULL    },
         {"--progress-fd", &b->progress_fd, NULL    },
     };
     for (int i = 0; i + 1 < argc; i += 2) {
@@ -172,7 +172,7 @@ static int parse(struct brain *b, int argc, char **argv)
         }
     }
     return argc % 2 == 0 && b->data != NULL && b->name != NULL && b->api_fd >= 0 &&
-                   b->control_fd >= 0 && b->keeper_fd >= 0
+                   b->control_fd >= 0 && b->keeper_fd >= 0 && b->ports_fd >= 0
                ? 0
                : ERR_INVALID;
 }
@@ -278,23 +278,33 @@ static int write_objects(struct brain *b, struct arena *arena, struct err *err)
     return 0;
 }
 
-static int listen_outside(void *ctx, const char *protocol, const char *address, uint16_t port,
-                          struct err *err)
+static struct hull_port port_of(const struct publish_claim *claim)
 {
-    const struct brain *b = ctx;
-    return hull_listen(b->keeper_fd, HULL_NET_HOST, protocol, address, port, err);
+    return (struct hull_port){.is_udp = claim->protocol == IPPROTO_UDP,
+                              .address = claim->address,
+                              .port = claim->port,
+                              .target = claim->target,
+                              .target_port = claim->target_port};
 }
 
-static void unlisten_outside(void *ctx, const char *protocol, const char *address, uint16_t port)
+static int open_port(void *ctx, const struct publish_claim *claim, struct err *err)
 {
     const struct brain *b = ctx;
-    hull_unlisten(b->keeper_fd, HULL_NET_HOST, protocol, address, port);
+    struct hull_port port = port_of(claim);
+    return hull_publish(b->keeper_fd, b->ports_fd, &port, err);
 }
 
-static void sweep_sockets(void *ctx)
+static void close_port(void *ctx, const struct publish_claim *claim)
 {
     const struct brain *b = ctx;
-    hull_sweep(b->keeper_fd);
+    struct hull_port port = port_of(claim);
+    hull_unpublish(b->ports_fd, &port);
+}
+
+static void sweep_ports(void *ctx)
+{
+    const struct brain *b = ctx;
+    hull_sweep(b->ports_fd);
 }
 
 static void start_controllers(struct brain *b)
@@ -315,11 +325,11 @@ static void start_controllers(struct brain *b)
     struct publish_config publish = {.loop = b->loop,
                                      .client = b->client,
                                      .recorder = b->recorder,
-                                     .listen = listen_outside,
-                                     .unlisten = unlisten_outside,
+                                     .open = open_port,
+                                     .close = close_port,
                                      .ctx = b};
     b->publish = publish_new(&publish);
-    timer_start(b->loop, &b->sweep, SWEEP_DELAY, sweep_sockets, b);
+    timer_start(b->loop, &b->sweep, SWEEP_DELAY, sweep_ports, b);
     report(b, "control\t%zu controllers, scheduler, service proxy, published ports", count);
 }
 
@@ -394,7 +404,7 @@ static bool is_ready(void *ctx)
 static int listen_inside(const struct brain *b, const char *protocol, const char *address,
                          uint16_t port, struct err *err)
 {
-    return hull_listen(b->keeper_fd, HULL_NET_CLUSTER, protocol, address, port, err);
+    return hull_listen(b->keeper_fd, protocol, address, port, err);
 }
 
 /* The pods' way to the API: the host's 127.0.0.1 is not reachable from here. */
@@ -632,19 +642,10 @@ static int open_rooms(struct brain *b, struct arena *arena, struct err *err)
                : 0;
 }
 
-/* Connections of clients and of published ports are more than the usual soft limit of 1,024. */
-static void raise_limit_of_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int brain_main(int argc, char **argv)
 {
-    struct brain b = {.api_fd = -1, .control_fd = -1, .keeper_fd = -1, .progress_fd = -1};
+    struct brain b = {
+        .api_fd = -1, .control_fd = -1, .keeper_fd = -1, .ports_fd = -1, .progress_fd = -1};
     struct err err = {0};
     (void)prctl(PR_SET_NAME, "coracle-brain");
     /* One arena: a second one doubles what malloc keeps for the pool threads. */
@@ -653,7 +654,7 @@ int brain_main(int argc, char **argv)
         log_error("this command is for the hull; start a cluster with `coracle up`");
         return 2;
     }
-    raise_limit_of_descriptors();
+    fd_raise_limit();
     for (int fd = 3; fd < 16; fd++) {
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     }

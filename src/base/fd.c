@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -206,6 +208,15 @@ int dir_remove_all(int dir_fd, const char *name, struct err *err)
     }
     struct removal rm = {.dev = st.st_dev, .top_fd = -1};
     return remove_tree(&rm, dir_fd, name, /*depth=*/0, err);
+}
+
+void fd_raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 int fd_set_nonblock(int fd)

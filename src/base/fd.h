@@ -22,6 +22,9 @@ MUST_CHECK int fd_write_all(int fd, struct str bytes, struct err *err);
 MUST_CHECK int dir_make_all(const char *path, mode_t mode, struct err *err);
 /* rm -rf beneath dir_fd: follows no link, crosses no mount point. Absent is fine. */
 MUST_CHECK int dir_remove_all(int dir_fd, const char *name, struct err *err);
+/* Raises this process' soft limit of descriptors toward the hard one, to DESCRIPTORS_MAX at most.
+ */
+void fd_raise_limit(void);
 int fd_set_nonblock(int fd); /* 0 or -1 with errno */
 /* Sends (receives) one descriptor with a small message over a Unix socket (SCM_RIGHTS). Receiving
  * returns the byte count, 0 at the end; *ret_fd is -1 when none came. */

@@ -55,6 +55,7 @@ static void print_text(struct cli *cli, const struct hull_processes *p, const st
     print_process("keeper", p->keeper);
     print_process("init", p->init);
     print_process("brain", p->brain);
+    print_process("ports", p->ports);
     (void)printf("api        " STR_FMT "\n", STR_ARG(val_text_at(brain, "api")));
     (void)printf("pods       %lld, running %lld\n", (long long)val_number_at(brain, "pods", 0),
                  (long long)val_number_at(brain, "podsRunning", 0));
@@ -93,6 +94,7 @@ int cmd_status(struct cli *cli)
     add_process(cli, &brain, S("keeper"), processes.keeper);
     add_process(cli, &brain, S("init"), processes.init);
     add_process(cli, &brain, S("brain"), processes.brain);
+    add_process(cli, &brain, S("ports"), processes.ports);
     (void)json_write_pretty(&text, &brain);
     (void)printf(STR_FMT "\n", STR_ARG(buf_str(&text)));
     return EXIT_OK;

@@ -7,9 +7,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "control/publish_claims.h"
 #include "net/pod_net.h"
-#include "wire/forward.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -20,12 +18,7 @@
 #define LOOPBACK_TEXT "127.0.0.1"
 
 struct port {
-    struct forward *forward;
-    const char *protocol;
-    char address[IP4_TEXT_MAX];
-    uint16_t number;
-    uint32_t target;
-    uint16_t target_port;
+    struct publish_claim claim; /* without its owner */
     bool is_wanted;
 };
 
@@ -40,19 +33,12 @@ struct publish {
     struct publish_config config;
     struct map services; /* storage key -> struct object, referenced */
     struct map pods;
-    struct map ports;    /* "tcp 127.0.0.1 80" -> struct port */
+    struct map ports;    /* "tcp 127.0.0.1 80" -> struct port, open */
     struct map refusals; /* port key, owner's key and uid -> struct refusal */
     bool is_dirty;
     bool is_retry; /* this pass tries again what failed before */
     struct timer retry;
 };
-
-static void port_free(void *value)
-{
-    struct port *port = value;
-    forward_free(port->forward);
-    free(port);
-}
 
 static void refusal_free(void *value)
 {
@@ -138,53 +124,40 @@ static struct str wording(struct arena *arena, const struct publish_claim *claim
 
 /* ---- one pass -------------------------------------------------------------------------------- */
 
+/* The port, open and leading where claim says, or NULL when it can't be had. */
 static struct port *open_port(struct publish *p, struct arena *arena,
-                              const struct publish_claim *claim, struct str key)
+                              const struct publish_claim *claim, struct port *port)
 {
     struct err err = {0};
-    char address[IP4_TEXT_MAX];
-    ip4_format(claim->address, address);
-    int fd = p->config.listen(p->config.ctx, protocol_text(claim), address, claim->port, &err);
-    struct forward_config config = {.loop = p->config.loop,
-                                    .fd = fd,
-                                    .is_udp = claim->protocol == IPPROTO_UDP,
-                                    .address = claim->target,
-                                    .port = claim->target_port};
-    struct forward *forward = fd < 0 ? NULL : forward_new(&config, &err);
-    if (forward == NULL) {
+    struct str key = port_key(arena, claim);
+    if (p->config.open(p->config.ctx, claim, &err) < 0) {
         refuse(p, arena, claim, wording(arena, claim, &err), /*is_lost=*/false);
         return NULL;
     }
-    struct port *port = xcalloc(1, sizeof *port);
-    *port = (struct port){.forward = forward,
-                          .protocol = protocol_text(claim),
-                          .number = claim->port,
-                          .target = claim->target,
-                          .target_port = claim->target_port};
-    ip4_format(claim->address, port->address);
-    (void)map_put(&p->ports, key, port);
-    log_debug("port " STR_FMT " is open", STR_ARG(key));
+    if (port == NULL) {
+        port = xcalloc(1, sizeof *port);
+        (void)map_put(&p->ports, key, port);
+        log_debug("port " STR_FMT " is open", STR_ARG(key));
+    }
+    port->claim = *claim;
+    port->claim.owner = NULL;
     return port;
 }
 
 static void serve_winner(struct publish *p, struct arena *arena, const struct publish_claim *claim)
 {
-    struct str key = port_key(arena, claim);
-    struct port *port = map_find(&p->ports, key);
+    struct port *port = map_find(&p->ports, port_key(arena, claim));
     struct refusal *refusal = map_find(&p->refusals, refusal_key(arena, claim));
     if (port == NULL && refusal != NULL && !refusal->is_lost && !p->is_retry) {
         refusal->is_wanted = true;
         return;
     }
-    port = port == NULL ? open_port(p, arena, claim, key) : port;
-    if (port == NULL) {
-        return;
+    if (port == NULL || port->claim.target != claim->target ||
+        port->claim.target_port != claim->target_port) {
+        port = open_port(p, arena, claim, port);
     }
-    port->is_wanted = true;
-    if (port->target != claim->target || port->target_port != claim->target_port) {
-        port->target = claim->target;
-        port->target_port = claim->target_port;
-        forward_aim(port->forward, claim->target, claim->target_port);
+    if (port != NULL) {
+        port->is_wanted = true;
     }
 }
 
@@ -212,8 +185,8 @@ static void drop_unwanted(struct publish *p)
         struct port *port = p->ports.entries[i].value;
         if (!port->is_wanted) {
             log_debug("port " STR_FMT " is closed", STR_ARG(p->ports.entries[i].key));
-            p->config.unlisten(p->config.ctx, port->protocol, port->address, port->number);
-            port_free(map_remove(&p->ports, p->ports.entries[i].key));
+            p->config.close(p->config.ctx, &port->claim);
+            free(map_remove(&p->ports, p->ports.entries[i].key));
         } else {
             port->is_wanted = false;
         }
@@ -389,7 +362,7 @@ void publish_free(struct publish *p)
 {
     if (p != NULL) {
         timer_stop(&p->retry);
-        map_done(&p->ports, port_free);
+        map_done(&p->ports, free);
         map_done(&p->refusals, refusal_free);
         map_done(&p->services, object_free);
         map_done(&p->pods, object_free);

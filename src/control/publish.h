@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ports of the host in step with Services and pods: publish_claims.h says who gets which, a
-// function of the holder opens them (the keeper does, in the host's network), wire/forward.h
-// carries the traffic.
+// Ports of the host in step with Services and pods: publish_claims.h says who gets which, functions
+// of the holder open and close them; whoever carries the traffic goes on when this process dies, so
+// a port that it has open already may be opened again.
 //
 // Invariants: (1) a port that nobody asks for any more is closed in the turn that learns it; (2) a
 // port that can't be had gives one Warning event "PortNotPublished" on who asks, and is tried again
@@ -13,25 +13,24 @@
 
 #include "client/client.h"
 #include "control/control.h"
+#include "control/publish_claims.h"
 #include "loop/loop.h"
 
 #define PUBLISH_RETRY (5 * USEC_PER_SEC)
 
-/* A listening (TCP) or bound (UDP) non-blocking socket of the host, or -1 with err (ERR_EXISTS:
- * taken). protocol is "tcp" or "udp". */
-typedef int publish_listen_fn(void *ctx, const char *protocol, const char *address, uint16_t port,
-                              struct err *err);
-/* The port may be closed, and told so to whoever keeps the socket for the next process. */
-typedef void publish_unlisten_fn(void *ctx, const char *protocol, const char *address,
-                                 uint16_t port);
+/* Opens a claim's port, or leads the later connections of an open one to its target. ERR_EXISTS:
+ * another program has it. */
+typedef int publish_open_fn(void *ctx, const struct publish_claim *claim, struct err *err);
+/* Closes the port, which ends its connections. */
+typedef void publish_close_fn(void *ctx, const struct publish_claim *claim);
 
 struct publish;
 struct publish_config {
     struct loop *loop;
     struct client *client;
     struct recorder *recorder;
-    publish_listen_fn *listen;
-    publish_unlisten_fn *unlisten;
+    publish_open_fn *open;
+    publish_close_fn *close;
     void *ctx; /* of both */
 };
 /* For the process' life: watches of a client are for good. */

@@ -4,10 +4,11 @@
 // on the host and opens ports there on request; the keeper clones init, pid 1 of the cluster's own
 // mount, network, pid, ipc, uts and cgroup namespaces (and user namespace when not root); init runs
 // the brain and runs it again when it dies. Containers are children of init, so they outlive the
-// brain.
+// brain, and so does the ports process, which carries the connections of published ports.
 //
-//   up ──fork──▶ keeper ──clone──▶ init ──exec──▶ brain
-//                  ▲ SIGTERM         ▲ SIGTERM      ▲ SIGTERM: stop the pods, exit 0
+//   up ──fork──▶ keeper ──clone──▶ init ─┬─exec──▶ brain
+//                  ▲ SIGTERM         ▲   │           ▲ SIGTERM: stop the pods, exit 0
+//                                 SIGTERM└─fork──▶ ports
 //
 // Invariants: (1) when init ends, nothing of the cluster runs; (2) the keeper holds the data
 // folder's lock as long as anything runs; (3) the keeper leaves no cgroup, socket or file of its
@@ -31,24 +32,36 @@ struct hull_config {
     int control_fd;                /* listening Unix socket of the host */
     int progress_fd;               /* write end: lines of what is done, for `coracle up` */
     const char *const *brain_argv; /* program and arguments, NULL-terminated; fds are appended as
-                                      --api-fd N --control-fd N --keeper-fd N --progress-fd N */
+                                      --api-fd N --control-fd N --keeper-fd N --ports-fd N
+                                      --progress-fd N */
 };
 
 /* Forks the keeper (a session of its own). The caller's copies of the descriptors stay open. */
 MUST_CHECK int hull_start(const struct hull_config *config, pid_t *ret_keeper, struct err *err);
 
-/* Brain side: a listening (tcp) or bound (udp) socket, on the host or in the cluster's own network;
- * address as text. The keeper keeps it too, so that clients wait in the kernel's queue while a
- * brain is started again, and the next brain is given the same one. Blocking, 0.1 ms. -1 with err
- * (ERR_EXISTS: the port is taken). */
-enum hull_net { HULL_NET_HOST, HULL_NET_CLUSTER };
-int hull_listen(int keeper_fd, enum hull_net net, const char *protocol, const char *address,
-                uint16_t port, struct err *err);
-/* Brain side: the keeper's copy goes; the port is closed when the brain has closed its own. */
-void hull_unlisten(int keeper_fd, enum hull_net net, const char *protocol, const char *address,
-                   uint16_t port);
-/* Brain side: what earlier brains listened on and this one has not asked for goes. */
-void hull_sweep(int keeper_fd);
+/* Brain side: a listening (tcp) or bound (udp) socket in the cluster's own network; address as
+ * text. The keeper keeps it too, so that clients wait in the kernel's queue while a brain is
+ * started again, and the next brain is given the same one. Blocking, 0.1 ms. -1 with err. */
+int hull_listen(int keeper_fd, const char *protocol, const char *address, uint16_t port,
+                struct err *err);
+
+/* A port of the host that leads into the cluster. Addresses in host order. */
+struct hull_port {
+    bool is_udp;
+    uint16_t port;
+    uint32_t address;
+    uint32_t target;
+    uint16_t target_port;
+};
+/* Brain side: the ports process serves it from now on, over this brain's death; where it does so
+ * already, open connections go on and later ones are led to target. Blocking, 0.2 ms. ERR_EXISTS:
+ * another program of the host has the port. */
+MUST_CHECK int hull_publish(int keeper_fd, int ports_fd, const struct hull_port *port,
+                            struct err *err);
+/* Brain side: the port is closed, and its connections end. */
+void hull_unpublish(int ports_fd, const struct hull_port *port);
+/* Brain side: ports that earlier brains published and this one has not are closed. */
+void hull_sweep(int ports_fd);
 
 /* Brain side: has the keeper run "coracle image-worker" on the host's network, so that registries
  * are reached as from the host, with fd (not owned) as its standard input and output; for ordinary
@@ -85,9 +98,9 @@ struct hull_processes {
     pid_t keeper;
     pid_t init;
     pid_t brain;
+    pid_t ports;
 };
-/* From the keeper's pid: its only child is init, init's child "coracle-brain" the brain. 0 =
- * absent. */
+/* From the keeper's pid, by name: init is its child, brain and ports are init's. 0 = absent. */
 void hull_processes_find(pid_t keeper, struct hull_processes *ret);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pid 1 of a cluster: prepares the mounts, then runs the brain and reaps whatever is orphaned
-// (conmon leaves its double-forked self and the containers to us). Kept small, since its death ends
-// everything.
+// Pid 1 of a cluster: prepares the mounts, then runs the brain and the ports process and reaps
+// whatever is orphaned (conmon leaves its double-forked self and the containers to us). Kept small,
+// since its death ends everything.
 #include "hull/internal.h"
 
 #include "base/clock.h"
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +88,9 @@ static void prepare_mounts(void)
                                                              buf_str(&resolvers), 0644, &err) < 0) {
         log_warn("keep the host's resolv.conf, ignoring");
     }
+    if (mkdir(HULL_EMPTY_DIR, 0755) < 0) {
+        log_warn("make " HULL_EMPTY_DIR ", ignoring: %s", strerror(errno));
+    }
     prepare_cgroups();
 }
 
@@ -119,24 +123,58 @@ static void add_fd_arg(const char **argv, size_t *n, char *text, size_t size, co
     argv[(*n)++] = text;
 }
 
-static pid_t start_brain(const struct hull_config *config, int keeper_fd, int progress_fd)
+/* What init runs. 0 = to be started. */
+struct crew {
+    pid_t brain;
+    pid_t ports;
+    int line[2]; /* the brain's end, the ports process' end */
+};
+
+static void start_ports(struct crew *crew)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, crew->line) < 0) {
+        log_error("open the line to the ports process: %s", strerror(errno));
+        _exit(1);
+    }
+    crew->ports = fork();
+    if (crew->ports == 0) {
+        ports_run(crew->line[1]);
+    }
+}
+
+/* The next brain tells the next process all it must know, and a port that its clients lost is
+ * not worth a second way of telling. The brain is killed, since it may wait for an answer. */
+static void on_ports_ended(struct crew *crew, bool is_stopping)
+{
+    (void)close(crew->line[0]);
+    (void)close(crew->line[1]);
+    crew->ports = 0;
+    log_error("the ports process ended, starting it and the brain again");
+    if (!is_stopping) {
+        (void)kill(crew->brain, SIGKILL);
+    }
+}
+
+static pid_t start_brain(const struct hull_config *config, int keeper_fd, int ports_fd,
+                         int progress_fd)
 {
     pid_t pid = fork();
     if (pid != 0) {
         return pid;
     }
-    char fds[4][12];
+    char fds[5][12];
     const char *argv[ARGS_MAX];
     size_t n = 0;
-    while (config->brain_argv[n] != NULL && n < ARGS_MAX - 9) {
+    while (config->brain_argv[n] != NULL && n < ARGS_MAX - 11) {
         argv[n] = config->brain_argv[n];
         n++;
     }
     add_fd_arg(argv, &n, fds[0], sizeof fds[0], "--api-fd", config->api_fd);
     add_fd_arg(argv, &n, fds[1], sizeof fds[1], "--control-fd", config->control_fd);
     add_fd_arg(argv, &n, fds[2], sizeof fds[2], "--keeper-fd", keeper_fd);
+    add_fd_arg(argv, &n, fds[3], sizeof fds[3], "--ports-fd", ports_fd);
     if (progress_fd >= 0) {
-        add_fd_arg(argv, &n, fds[3], sizeof fds[3], "--progress-fd", progress_fd);
+        add_fd_arg(argv, &n, fds[4], sizeof fds[4], "--progress-fd", progress_fd);
     }
     argv[n] = NULL;
     sigset_t none;
@@ -151,7 +189,7 @@ static pid_t start_brain(const struct hull_config *config, int keeper_fd, int pr
 
 /* Waits for a signal; tells SIGTERM to the brain. Returns the status the brain ended with, once it
  * has. */
-static int wait_for_brain(pid_t brain, bool *is_stopping)
+static int wait_for_brain(struct crew *crew, bool *is_stopping)
 {
     sigset_t set;
     (void)sigemptyset(&set);
@@ -161,13 +199,17 @@ static int wait_for_brain(pid_t brain, bool *is_stopping)
         int status;
         for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0;
              pid = waitpid(-1, &status, WNOHANG)) {
-            if (pid == brain) {
+            if (pid == crew->brain) {
+                crew->brain = 0;
                 return status;
+            }
+            if (pid == crew->ports) {
+                on_ports_ended(crew, *is_stopping);
             }
         }
         if (sigwaitinfo(&set, NULL) == SIGTERM) {
             *is_stopping = true;
-            (void)kill(brain, SIGTERM);
+            (void)kill(crew->brain, SIGTERM);
         }
     }
 }
@@ -194,15 +236,19 @@ void init_run(const struct hull_config *config, int keeper_fd)
     int progress_fd = config->progress_fd;
     bool is_stopping = false;
     usec delay = 0;
+    struct crew crew = {0};
     const struct clock *clock = clock_system();
     for (;;) {
         usec started = clock->mono(clock->ctx);
-        pid_t brain = start_brain(config, keeper_fd, progress_fd);
+        if (crew.ports <= 0) {
+            start_ports(&crew);
+        }
+        crew.brain = start_brain(config, keeper_fd, crew.line[0], progress_fd);
         if (progress_fd >= 0) {
             (void)close(progress_fd); /* only the first brain reports to `coracle up` */
             progress_fd = -1;
         }
-        int status = wait_for_brain(brain, &is_stopping);
+        int status = wait_for_brain(&crew, &is_stopping);
         if (is_stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
             _exit(0); /* the kernel ends every process of the pid namespace */
         }

@@ -122,7 +122,7 @@ void keeper_run(const struct hull_config *config)
     (void)close(config->api_fd);
     (void)close(config->control_fd);
     (void)close(config->progress_fd);
-    struct map sockets = {0};
+    struct keeper keeper = {.init = init};
     struct pollfd fds[2] = {
         {.fd = signal_fd, .events = POLLIN},
         {.fd = pair[0],   .events = POLLIN}
@@ -134,7 +134,7 @@ void keeper_run(const struct hull_config *config)
         if ((fds[0].revents & POLLIN) && on_signal(signal_fd, init, &egress)) {
             break;
         }
-        if (fds[1].revents != 0 && !keeper_serve(pair[0], init, &sockets)) {
+        if (fds[1].revents != 0 && !keeper_serve(pair[0], &keeper)) {
             fds[1].fd = -1; /* init holds the other end as long as it lives */
         }
     }
@@ -199,4 +199,5 @@ void hull_processes_find(pid_t keeper, struct hull_processes *ret)
     *ret = (struct hull_processes){.keeper = keeper};
     ret->init = child_of(keeper, "coracle-init");
     ret->brain = child_of(ret->init, "coracle-brain");
+    ret->ports = child_of(ret->init, "coracle-ports");
 }

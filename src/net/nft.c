@@ -17,6 +17,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* nft's own type numbers; the kernel only carries them, `nft list` reads them. */
@@ -178,8 +179,7 @@ void nft_put_sticky_chains(struct nft_batch *batch, uint32_t seconds, size_t slo
     }
 }
 
-/* A set that stands for "these elements of the set of that name". */
-static struct nftnl_set *elements_of(const char *name)
+struct nftnl_set *nft_elements_of(const char *name)
 {
     struct nftnl_set *set = nftnl_set_alloc();
     nftnl_set_set_str(set, NFTNL_SET_TABLE, NFT_TABLE);
@@ -196,19 +196,14 @@ static void elements_send(struct nft_batch *batch, bool is_add, struct nftnl_set
     nft_message_end(batch, msg);
 }
 
-/* address . protocol . port [. slot], as they stand in registers. */
-struct service_key {
-    uint32_t address;
-    uint8_t protocol[4];
-    uint16_t port;
-    uint16_t pad;
-    uint32_t slot;
+enum {
+    SERVICE_KEY_BYTES = offsetof(struct nft_key, slot),
+    SLOT_KEY_BYTES = sizeof(struct nft_key)
 };
-enum { SERVICE_KEY_BYTES = 12, SLOT_KEY_BYTES = 16 };
 
-static struct service_key key_of(const struct rule_service *service, uint32_t slot)
+struct nft_key nft_key_of(const struct rule_service *service, uint32_t slot)
 {
-    return (struct service_key){
+    return (struct nft_key){
         .address = htonl(service->address),
         .protocol = {service->protocol},
         .port = htons(service->port),
@@ -220,18 +215,15 @@ void nft_put_slots(struct nft_batch *batch, bool is_add, const struct rule_servi
                    const struct nft_slot *slots, size_t count)
 {
     for (size_t i = 0; i < count;) {
-        struct nftnl_set *set = elements_of("eps");
+        struct nftnl_set *set = nft_elements_of("eps");
         for (size_t end = i + NFT_ELEMENTS_A_MESSAGE; i < count && i < end; i++) {
             struct nftnl_set_elem *element = nftnl_set_elem_alloc();
-            struct service_key key = key_of(service, slots[i].number);
+            struct nft_key key = nft_key_of(service, slots[i].number);
             nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, &key, SLOT_KEY_BYTES);
             if (is_add) {
-                struct {
-                    uint32_t address;
-                    uint16_t port;
-                    uint16_t pad;
-                } data = {htonl(slots[i].endpoint.address), htons(slots[i].endpoint.port), 0};
-                nftnl_set_elem_set(element, NFTNL_SET_ELEM_DATA, &data, sizeof(data));
+                struct nft_target target = {htonl(slots[i].endpoint.address),
+                                            htons(slots[i].endpoint.port), 0};
+                nftnl_set_elem_set(element, NFTNL_SET_ELEM_DATA, &target, sizeof(target));
             }
             nftnl_set_elem_add(set, element);
         }
@@ -242,9 +234,9 @@ void nft_put_slots(struct nft_batch *batch, bool is_add, const struct rule_servi
 void nft_put_sticky(struct nft_batch *batch, bool is_add, const struct rule_service *service,
                     size_t slot_class)
 {
-    struct nftnl_set *set = elements_of("sticky");
+    struct nftnl_set *set = nft_elements_of("sticky");
     struct nftnl_set_elem *element = nftnl_set_elem_alloc();
-    struct service_key key = key_of(service, 0);
+    struct nft_key key = nft_key_of(service, 0);
     nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, &key, SERVICE_KEY_BYTES);
     if (is_add) {
         char name[CHAIN_NAME_MAX];
@@ -258,9 +250,9 @@ void nft_put_sticky(struct nft_batch *batch, bool is_add, const struct rule_serv
 
 void nft_put_refused(struct nft_batch *batch, bool is_add, const struct rule_service *service)
 {
-    struct nftnl_set *set = elements_of("refused");
+    struct nftnl_set *set = nft_elements_of("refused");
     struct nftnl_set_elem *element = nftnl_set_elem_alloc();
-    struct service_key key = key_of(service, 0);
+    struct nft_key key = nft_key_of(service, 0);
     nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, &key, SERVICE_KEY_BYTES);
     nftnl_set_elem_add(set, element);
     elements_send(batch, is_add, set);
@@ -269,7 +261,7 @@ void nft_put_refused(struct nft_batch *batch, bool is_add, const struct rule_ser
 void nft_put_hairpins(struct nft_batch *batch, bool is_add, const uint32_t *addresses, size_t count)
 {
     for (size_t i = 0; i < count;) {
-        struct nftnl_set *set = elements_of("hairpin");
+        struct nftnl_set *set = nft_elements_of("hairpin");
         for (size_t end = i + NFT_ELEMENTS_A_MESSAGE; i < count && i < end; i++) {
             struct nftnl_set_elem *element = nftnl_set_elem_alloc();
             const uint32_t pair[2] = {htonl(addresses[i]), htonl(addresses[i])};

@@ -43,6 +43,23 @@ void nft_put_frame(struct nft_batch *batch, const struct ruleset *set);
 /* The two chains (one for node ports) of an affinity timeout and slot class. */
 void nft_put_sticky_chains(struct nft_batch *batch, uint32_t seconds, size_t slot_class);
 
+/* address . protocol . port [. slot], and an endpoint, as they stand in registers. */
+struct nft_key {
+    uint32_t address;
+    uint8_t protocol[4];
+    uint16_t port;
+    uint16_t pad;
+    uint32_t slot;
+};
+struct nft_target {
+    uint32_t address;
+    uint16_t port;
+    uint16_t pad;
+};
+struct nft_key nft_key_of(const struct rule_service *service, uint32_t slot);
+/* A set that stands for "these elements of the set of that name". */
+struct nftnl_set *nft_elements_of(const char *name);
+
 /* Elements. is_add false deletes. */
 struct nft_slot {
     uint32_t number;
@@ -63,6 +80,23 @@ void nft_put_sticky_rules(struct nft_batch *batch, const char *chain, bool is_no
 /* A message of the batch: build its payload, then nft_message_end. */
 struct nlmsghdr *nft_message(struct nft_batch *batch, int type, int flags);
 void nft_message_end(struct nft_batch *batch, const struct nlmsghdr *msg);
+
+/* What the table in the kernel knows of session affinity (affinity.c). {0} at first. */
+struct affinity {
+    struct nftnl_set *visits;    /* the elements of the set "affinity"; NULL = not read */
+    struct affinity_slot *slots; /* of sticky services, sorted */
+    size_t slots_count;
+    size_t slots_cap;
+};
+/* Nothing is read where there is no table. */
+void affinity_read(struct nl *nl, struct affinity *ret);
+void affinity_done(struct affinity *affinity);
+/* Visits again, into a new set, with the time they have left; as many as fit until the batch has
+ * bytes_max. */
+void affinity_put(struct nft_batch *batch, const struct affinity *affinity, size_t bytes_max);
+/* Where the slots of a sticky service led; an unknown one to address 0. False: none is known. */
+bool affinity_slots(const struct affinity *affinity, const struct rule_service *service,
+                    size_t slot_class, struct rule_endpoint *ret);
 
 #define NFT_TABLE "coracle"
 

@@ -52,6 +52,7 @@ struct rule_loader {
     size_t hairpins_count;
     struct sticky_chain *sticky;
     size_t sticky_count;
+    struct affinity before; /* of the table that this apply replaces */
 };
 
 static void loaded_done(struct loaded *loaded)
@@ -183,8 +184,10 @@ static void sticky_chain_ensure(struct rule_loader *loader, uint32_t seconds, si
     nft_put_sticky_chains(&loader->batch, seconds, slot_class);
 }
 
-/* What the kernel should hold for service; was (NULL = nothing) gives slots that may stay. */
-static struct loaded loaded_make(const struct rule_service *service, const struct loaded *was)
+/* What the kernel should hold for service; was (NULL = nothing), or before, gives slots that may
+ * stay. */
+static struct loaded loaded_make(const struct rule_service *service, const struct loaded *was,
+                                 const struct affinity *before)
 {
     struct loaded loaded = {.service = *service};
     loaded.service.endpoints = NULL;
@@ -197,9 +200,16 @@ static struct loaded loaded_make(const struct rule_service *service, const struc
     loaded.service.endpoints = endpoints;
     loaded.slot_class = slot_class_of(count, service->affinity_seconds > 0);
     size_t slots_count = slot_classes[loaded.slot_class].count;
-    bool is_same_class = was != NULL && was->slots != NULL && was->slot_class == loaded.slot_class;
+    struct rule_endpoint known[SLOTS_MAX];
+    const struct rule_endpoint *were = NULL;
+    if (was != NULL) {
+        were = was->slot_class == loaded.slot_class ? was->slots : NULL;
+    } else if (service->affinity_seconds > 0 &&
+               affinity_slots(before, service, loaded.slot_class, known)) {
+        were = known;
+    }
     loaded.slots = xcalloc(slots_count, sizeof(*loaded.slots));
-    slots_deal(endpoints, count, is_same_class ? was->slots : NULL, slots_count, loaded.slots);
+    slots_deal(endpoints, count, were, slots_count, loaded.slots);
     return loaded;
 }
 
@@ -296,7 +306,7 @@ static void service_step(struct rule_loader *loader, const struct rule_service *
         note_udp(change, &was->service, /*is_gone=*/true);
         return;
     }
-    struct loaded made = loaded_make(want, was);
+    struct loaded made = loaded_make(want, was, &loader->before);
     put_difference(loader, was == NULL ? &nothing : was, &made);
     change->next[change->next_count++] = made;
     note_udp(change, want, /*is_gone=*/false);
@@ -429,7 +439,9 @@ int rule_loader_apply(struct rule_loader *loader, const struct ruleset *set, str
     loader->batch_services = 0;
     if (!loader->is_loaded || !is_same_frame(&loader->frame, set)) {
         loader_forget(loader);
+        affinity_read(&loader->conntrack, &loader->before);
         nft_put_frame(&loader->batch, set);
+        affinity_put(&loader->batch, &loader->before, loader->batch_bytes_max / 2);
         loader->frame = *set;
         loader->frame.services = NULL;
         loader->frame.services_count = 0;
@@ -444,6 +456,7 @@ int rule_loader_apply(struct rule_loader *loader, const struct ruleset *set, str
     loader->services = change.next;
     loader->services_count = change.next_count;
     loader->is_loaded = code == 0;
+    affinity_done(&loader->before);
     if (code == 0) {
         code = conntrack_drop_stale(&loader->conntrack, change.udp, change.udp_count, err);
         loader->must_sweep_all = code < 0;

@@ -15,6 +15,11 @@ kind: Service
 metadata: {name: web}
 spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: sticky}
+spec: {sessionAffinity: ClientIP, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: web}
@@ -42,8 +47,9 @@ EOF
 t "a service of two" kubectl apply -f <(manifest)
 ready() { kubectl rollout status sts/web --timeout=60s; }
 t "both are ready" ready
-# A request a time by the service's name, so each asks DNS too; every one leaves a line in the log.
-load='n=0; while :; do n=$((n + 1)); wget -q -O /dev/null http://web.default.svc.cluster.local/ && echo "$n ok" || echo "$n lost"; done'
+# Two requests a time by names of services, so each asks DNS too; every pair leaves a line in the log, with who answered
+# as the service with affinity.
+load='n=0; while :; do n=$((n + 1)); wget -q -O /dev/null http://web.default.svc.cluster.local/ && who=$(wget -q -O - http://sticky.default.svc.cluster.local/) && echo "$n ok $who" || echo "$n lost"; done'
 t "a pod sends requests without end" kubectl run load --image=busybox --image-pull-policy=IfNotPresent --restart=Never --grace-period=1 -- sh -c "$load"
 t "it runs" kubectl wait --for=condition=Ready pod/load --timeout=30s
 sent() { kubectl logs load --tail=1 | cut -d' ' -f1; }
@@ -95,52 +101,69 @@ kubectl get --raw /api/v1/namespaces/default/configmaps | sed -E 's/.*"metadata"
 in_background watch_forever
 in_background write_forever
 writer=${jobs_started[-1]}
+# From the host, through the port of the node: one request after the other, and a download that takes about 12 s.
+node_port=$(field svc/web .spec.ports[0].nodePort)
+fetch() { curl -sS --max-time 30 "http://127.0.0.1:$node_port/"; }
+fetch_forever() { while :; do fetch >"$work/answer" 2>"$work/answer.err" && echo ok || echo "lost: $(<"$work/answer.err")"; done >>"$work/fetches"; }
+t "the node port answers" soon 20 fetch
+for pod in web-0 web-1; do t "$pod has a large file" kubectl exec "$pod" -- sh -c 'seq 3000000 >/w/much'; done
+in_background fetch_forever
+fetcher=${jobs_started[-1]}
+in_background curl -sS --limit-rate 2M -o "$work/much" "http://127.0.0.1:$node_port/much"
+download=${jobs_started[-1]}
 facts() { kubectl get po -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[0].restartCount} {.status.podIP}{"\n"}{end}'; }
 facts >"$work/facts"
 before=$(sent)
-killed=0 exec_failed=0
+killed=0 exec_failed=0 outlived=0
 for ((i = 0; i < rounds; i++)); do
     soon 30 kubectl get --raw /readyz >/dev/null
     sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"
     pid=$(soon 30 pid_of brain) && [ -n "$pid" ] && kill -9 "$pid" && killed=$((killed + 1))
+    kill -0 "$download" 2>/dev/null && outlived=$((outlived + 1))
     [ $((i % 4)) != 0 ] || soon 10 kubectl exec web-0 -- true || exec_failed=$((exec_failed + 1))
 done
 t_is "the brain was killed $rounds times" "$rounds" echo "$killed"
 t_is "exec can be opened after each" 0 echo "$exec_failed"
 t "it answers" soon 30 kubectl get --raw /readyz
 t "requests went on" soon 30 some $((before + 5 * rounds))
-kill "$writer"
-wait "$writer" 2>/dev/null
+kill "$writer" "$fetcher"
+wait "$writer" "$fetcher" 2>/dev/null
+survived() { [ "$outlived" -ge 2 ]; }
+t "a download through the node port went on over deaths" survived
+t "it ends" wait "$download"
+t_is "with every byte" "$(seq 3000000 | cksum)" cksum <"$work/much"
+t_fails "no request through the node port was lost" grep -m 3 lost "$work/fetches"
+fetched() { [ "$(grep -c ok "$work/fetches")" -ge $((5 * rounds)) ]; }
+t "there were many" fetched
 t_fails "none was lost" grep -m 3 lost <(kubectl logs load)
 in_order() { kubectl logs load | awk '$1 != NR { print "line " NR ": " $0 }'; }
 t_is "the log has every line once" "" in_order
+stuck_to() { kubectl logs load | cut -d' ' -f3 | sort -u | wc -l; }
+t_is "a client of a service with affinity stays with its pod" 1 stuck_to
 t_is "same pods, same addresses, no restart" "$(cat "$work/facts")" facts
 wrote() { [ "$(wc -l <"$work/written")" -ge "$rounds" ]; }
 t "writes went on" wrote
-say "$(wc -l <"$work/written") writes, $(wc -l <"$work/watched") events, $(sent) requests"
+say "$(wc -l <"$work/written") writes, $(wc -l <"$work/watched") events, $(sent) requests inside, $(wc -l <"$work/fetches") through the node port, $outlived deaths outlived by the download"
 missing() { comm -23 <(sort "$work/written") <(kubectl get cm -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}' | sort); }
 t_is "every acknowledged write is there" "" missing
 t "a watch that went on over all deaths saw each event once" soon 10 adds_up
 
-# While no brain runs, clients wait: the sockets are the keeper's too.
-node_port=$(field svc/web .spec.ports[0].nodePort)
-fetch() { curl -s --max-time 30 "http://127.0.0.1:$node_port/" >"$work/fetched"; }
-t "the node port answers" soon 20 fetch
+# While no brain runs, published ports are served and clients of the API wait.
 init=$(pid_of init)
 brain=$(pid_of brain)
 kill -STOP "$init" # nothing is started again until it goes on
 kill -9 "$brain"
-in_background fetch
-fetching=${jobs_started[-1]}
 in_background kubectl get --raw /readyz
 asking=${jobs_started[-1]}
-sleep 0.5
-t "a client of the node port waits" kill -0 "$fetching"
+t_has "without a brain the node port is answered" '^web-' fetch
 t "a client of the API waits" kill -0 "$asking"
 kill -CONT "$init"
-t "the one is answered" wait "$fetching"
-t_has "by a pod" '^web-' cat "$work/fetched"
-t "the other too" wait "$asking"
+t "it is answered" wait "$asking"
+ports=$(soon 10 pid_of ports)
+kill -9 "$ports"
+other_ports() { [ "$(pid_of ports)" != "$ports" ]; }
+t "a killed ports process is started again" soon 20 other_ports
+t_has "and serves" '^web-' soon 20 fetch
 forward() { # opens a port-forward, asks through it once
     kubectl port-forward svc/web 0:80 >"$work/forward" 2>&1 &
     local pid=$! rc

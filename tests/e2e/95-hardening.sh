@@ -216,6 +216,15 @@ echo "$out" >"$KUBECONFIG"
 t "which is the new one" same
 t "and works" kubectl get nodes
 
+say "the process of published ports"
+ports=$(soon 10 pid_of ports)
+rights() { grep -E '^(CapPrm|CapEff|CapAmb|NoNewPrivs):' "/proc/$1/status" | tr -d '\n\t'; }
+t_is "it has no rights" "CapPrm:0000000000000000CapEff:0000000000000000CapAmb:0000000000000000NoNewPrivs:1" rights "$ports"
+if [ "$(id -u)" = 0 ]; then
+    t_is "no files" "" ls -A "/proc/$ports/root"
+    t_is "and no user" "65534 65534 65534 65534" awk '/^Uid:/ { print $2, $3, $4, $5 }' "/proc/$ports/status"
+fi
+
 say "too much and too slow"
 # A client that never ends its headers; looked at when the rest is done.
 (openssl s_client -quiet -connect "${server#https://}" < <(printf 'GET /version HTTP/1.1\r\nHost: a\r\n'; sleep 60) >"$work/slow" 2>&1; echo ended >"$work/slow-ended") &

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The line between brain and keeper: a child of the test is the keeper, the test one brain after
-// the other.
+// The brain's lines to the keeper and to the ports process: children of the test are these two, the
+// test one brain after the other.
 #include "test.h"
 
 #include "base/err.h"
@@ -14,148 +14,247 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct line {
-    int brain_end;
+enum { LOOPBACK = 0x7f000001 };
+
+struct crew {
+    int keeper_fd;
+    int ports_fd;
     pid_t keeper;
+    pid_t ports;
+    int server; /* listens on target: where published ports lead */
+    uint16_t target;
+    int other; /* a second one */
+    uint16_t other_target;
+    uint16_t port; /* a free one, to be published */
 };
 
-static void line_open(struct line *line)
+static struct sockaddr_in at_port(uint16_t port)
 {
-    int pair[2];
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(LOOPBACK)};
+}
+
+static int listen_somewhere(uint16_t *ret_port)
+{
+    struct sockaddr_in at = at_port(0);
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_INT(0, bind(fd, (struct sockaddr *)&at, sizeof at));
+    EXPECT_INT(0, listen(fd, 16));
+    EXPECT_INT(0, getsockname(fd, (struct sockaddr *)&at, &size));
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static void open_line(int pair[2])
+{
     EXPECT_INT(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-    line->keeper = fork();
-    if (line->keeper == 0) {
-        struct map sockets = {0};
-        (void)close(pair[0]);
-        while (keeper_serve(pair[1], 0, &sockets)) {
+}
+
+static void crew_start(struct crew *crew)
+{
+    int keeper[2];
+    int ports[2];
+    open_line(keeper);
+    open_line(ports);
+    crew->keeper = fork();
+    if (crew->keeper == 0) {
+        struct keeper k = {0};
+        (void)close(keeper[0]);
+        while (keeper_serve(keeper[1], &k)) {
         }
         _exit(0);
     }
-    (void)close(pair[1]);
-    line->brain_end = pair[0];
+    (void)close(keeper[1]);
+    crew->ports = fork();
+    if (crew->ports == 0) {
+        struct ports p = {.line = ports[1]};
+        struct err err = {0};
+        (void)close(keeper[0]);
+        (void)close(ports[0]);
+        _exit(ports_serve(&p, &err) < 0 ? 1 : 0);
+    }
+    (void)close(ports[1]);
+    crew->keeper_fd = keeper[0];
+    crew->ports_fd = ports[0];
+    crew->server = listen_somewhere(&crew->target);
+    crew->other = listen_somewhere(&crew->other_target);
+    (void)close(listen_somewhere(&crew->port));
 }
 
-static void line_close(struct line *line)
+static void crew_stop(struct crew *crew)
 {
     int status;
-    (void)close(line->brain_end);
-    EXPECT_INT(line->keeper, waitpid(line->keeper, &status, 0));
+    (void)close(crew->keeper_fd);
+    (void)close(crew->ports_fd);
+    (void)close(crew->server);
+    (void)close(crew->other);
+    EXPECT_INT(crew->keeper, waitpid(crew->keeper, &status, 0));
+    EXPECT_INT(0, status);
+    EXPECT_INT(crew->ports, waitpid(crew->ports, &status, 0));
     EXPECT_INT(0, status);
 }
 
-static uint16_t port_of(int fd)
+/* A connection, or -1 when nothing listens there. */
+static int connect_to(uint16_t port)
 {
-    struct sockaddr_in at;
-    socklen_t size = sizeof at;
-    EXPECT_INT(0, getsockname(fd, (struct sockaddr *)&at, &size));
-    return ntohs(at.sin_port);
+    struct sockaddr_in at = at_port(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) < 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
 }
 
-static uint16_t free_port(void)
+static void expect_open(uint16_t port, bool is_open)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    EXPECT_INT(0, bind(fd, (struct sockaddr *)&at, sizeof at));
-    uint16_t port = port_of(fd);
-    (void)close(fd);
-    return port;
+    int fd = connect_to(port);
+    EXPECT_INT(is_open, fd >= 0);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
 }
 
-/* 0 when something listens there. */
-static int try_connect(uint16_t port)
+/* What is written into one end comes out of the other. */
+static void expect_joined(int from, int to)
 {
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int result = connect(fd, (struct sockaddr *)&at, sizeof at);
-    (void)close(fd);
-    return result;
+    char byte = 0;
+    EXPECT_INT(1, write(from, "x", 1));
+    EXPECT_INT(1, read(to, &byte, 1));
+    EXPECT_INT('x', byte);
+}
+
+static struct hull_port route(const struct crew *crew, bool is_to_other)
+{
+    return (struct hull_port){.address = LOOPBACK,
+                              .port = crew->port,
+                              .target = LOOPBACK,
+                              .target_port = is_to_other ? crew->other_target : crew->target};
 }
 
 /* Runs body as a brain of its own, which then dies without a word. */
-static void as_brain(const struct line *line, uint16_t port,
-                     void (*body)(const struct line *line, uint16_t port))
+static void as_brain(const struct crew *crew, void (*body)(const struct crew *crew))
 {
     int status;
     pid_t pid = fork();
     if (pid == 0) {
-        body(line, port);
+        body(crew);
         _exit(0);
     }
     EXPECT_INT(pid, waitpid(pid, &status, 0));
     EXPECT_INT(0, status);
 }
 
-static void listen_both(const struct line *line, uint16_t port)
+static void publish(const struct crew *crew)
 {
-    static const enum hull_net nets[] = {HULL_NET_HOST, HULL_NET_CLUSTER};
     struct err err = {0};
-    for (size_t i = 0; i < 2; i++) {
-        int fd =
-            hull_listen(line->brain_end, nets[i], i == 0 ? "tcp" : "udp", "127.0.0.1", port, &err);
-        if (fd < 0 || port_of(fd) != port) {
-            _exit(1);
-        }
+    struct hull_port port = route(crew, /*is_to_other=*/false);
+    if (hull_publish(crew->keeper_fd, crew->ports_fd, &port, &err) < 0) {
+        _exit(1);
     }
 }
 
-static void sweep(const struct line *line, uint16_t port)
+static void publish_elsewhere(const struct crew *crew)
 {
-    (void)port;
-    hull_sweep(line->brain_end);
+    struct err err = {0};
+    struct hull_port port = route(crew, /*is_to_other=*/true);
+    if (hull_publish(crew->keeper_fd, crew->ports_fd, &port, &err) < 0) {
+        _exit(1);
+    }
+    hull_sweep(crew->ports_fd);
 }
 
-static void listen_and_sweep(const struct line *line, uint16_t port)
+static void sweep(const struct crew *crew)
 {
-    listen_both(line, port);
-    hull_sweep(line->brain_end);
+    hull_sweep(crew->ports_fd);
 }
 
-/* A question whose brain died before it read the answer. */
-static void ask_and_die(const struct line *line, uint16_t port)
+/* Questions whose brain died before it read the answers: one of them brought a socket. */
+static void ask_and_die(const struct crew *crew)
 {
     char text[64];
-    int n = snprintf(text, sizeof text, "open %d 99 tcp 127.0.0.1 %u", (int)getpid(), port);
-    (void)!send(line->brain_end, text, (size_t)n, 0);
+    int n = snprintf(text, sizeof text, "open %d 99 tcp 127.0.0.1 %u", (int)getpid(), crew->port);
+    (void)!send(crew->keeper_fd, text, (size_t)n, 0);
+    (void)!send(crew->keeper_fd, "nonsense", 8, 0);
+    (void)!send(crew->ports_fd, "sweep -1 x", 10, 0);
+    (void)!send(crew->ports_fd, "take 7 7 tcp 127.0.0.1 1 10.0.0.1 1", 35, 0);
+    (void)!send(crew->ports_fd, "aim 7 7 tcp", 11, 0);
 }
 
-TEST(sockets_outlive_the_brain)
+static void listen_inside(const struct crew *crew)
 {
-    struct line line;
-    line_open(&line);
-    uint16_t port = free_port();
-    EXPECT(try_connect(port) != 0);
-    as_brain(&line, port, listen_both);
-    EXPECT_INT(0, try_connect(port)); /* nobody serves it, but it waits */
-    as_brain(&line, port, ask_and_die);
-    as_brain(&line, port, listen_and_sweep);
-    EXPECT_INT(0, try_connect(port));
     struct err err = {0};
-    EXPECT_INT(-1, hull_listen(line.brain_end, HULL_NET_HOST, "tcp", "here", port, &err));
-    EXPECT_INT(ERR_IO, err.code);
-    as_brain(&line, port, sweep);
-    EXPECT(try_connect(port) != 0);
-    line_close(&line);
+    if (hull_listen(crew->keeper_fd, "tcp", "127.0.0.1", crew->port, &err) < 0) {
+        _exit(1);
+    }
 }
 
-TEST(sockets_close_when_they_are_given_up)
+TEST(connections_of_a_published_port_outlive_the_brain)
 {
-    struct line line;
+    struct crew crew;
+    crew_start(&crew);
+    expect_open(crew.port, false);
+    as_brain(&crew, publish);
+    int client = connect_to(crew.port);
+    int served = accept(crew.server, NULL, NULL);
+    expect_joined(client, served);
+    as_brain(&crew, publish); /* the same again */
+    expect_joined(client, served);
+    as_brain(&crew, publish_elsewhere);
+    expect_joined(served, client);
+    int later = connect_to(crew.port);
+    int served_elsewhere = accept(crew.other, NULL, NULL);
+    expect_joined(later, served_elsewhere);
+    expect_joined(client, served);
+    as_brain(&crew, sweep); /* a brain that doesn't want it */
+    char byte;
+    EXPECT(read(served, &byte, 1) <= 0);
+    expect_open(crew.port, false);
+    (void)close(client);
+    (void)close(served);
+    (void)close(later);
+    (void)close(served_elsewhere);
+    crew_stop(&crew);
+}
+
+TEST(a_brain_that_dies_amid_a_question_takes_no_port)
+{
+    struct crew crew;
     struct err err = {0};
-    line_open(&line);
-    uint16_t port = free_port();
-    int fd = hull_listen(line.brain_end, HULL_NET_HOST, "tcp", "127.0.0.1", port, &err);
-    EXPECT(fd >= 0);
-    int again = hull_listen(line.brain_end, HULL_NET_HOST, "tcp", "127.0.0.1", port, &err);
-    EXPECT(again >= 0);
-    EXPECT_INT(-1, hull_listen(line.brain_end, HULL_NET_HOST, "tcp", "127.0.0.001", port, &err));
-    EXPECT_INT(-1, hull_listen(line.brain_end, HULL_NET_HOST, "tcp", "0.0.0.0", port, &err));
-    EXPECT_INT(ERR_EXISTS, err.code); /* somebody has it: we do */
-    hull_unlisten(line.brain_end, HULL_NET_HOST, "tcp", "127.0.0.1", port);
-    EXPECT_INT(0, try_connect(port)); /* the brain's own copies */
-    (void)close(fd);
-    (void)close(again);
-    EXPECT(try_connect(port) != 0);
-    EXPECT(hull_run_image_worker(line.brain_end, -1, &err) < 0); /* without its descriptor */
-    line_close(&line);
+    crew_start(&crew);
+    as_brain(&crew, ask_and_die);
+    EXPECT(hull_listen(crew.keeper_fd, "tcp", "here", 1, &err) < 0); /* any answer comes behind */
+    struct hull_port port = route(&crew, /*is_to_other=*/false);
+    EXPECT_OK(hull_publish(crew.keeper_fd, crew.ports_fd, &port, &err));
+    expect_open(crew.port, true);
+    hull_unpublish(crew.ports_fd, &port);
+    expect_open(crew.port, false);
+    crew_stop(&crew);
+}
+
+TEST(a_port_that_another_has_is_told_by_name)
+{
+    struct crew crew;
+    struct err err = {0};
+    crew_start(&crew);
+    struct hull_port port = route(&crew, /*is_to_other=*/true);
+    port.port = crew.target; /* the test itself listens there */
+    EXPECT_INT(ERR_EXISTS, hull_publish(crew.keeper_fd, crew.ports_fd, &port, &err));
+    port.is_udp = true; /* that is another port */
+    EXPECT_OK(hull_publish(crew.keeper_fd, crew.ports_fd, &port, &err));
+    EXPECT(hull_run_image_worker(crew.keeper_fd, -1, &err) < 0); /* without its descriptor */
+    crew_stop(&crew);
+}
+
+TEST(sockets_inside_outlive_the_brain)
+{
+    struct crew crew;
+    crew_start(&crew);
+    as_brain(&crew, listen_inside);
+    expect_open(crew.port, true); /* nobody serves it, but it waits */
+    as_brain(&crew, ask_and_die);
+    as_brain(&crew, listen_inside);
+    expect_open(crew.port, true);
+    crew_stop(&crew);
 }

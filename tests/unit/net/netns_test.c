@@ -299,6 +299,49 @@ static void check_affinity(struct rule_loader *loader)
     CHECK(has_moved);
 }
 
+/* A client keeps its endpoint when another brain replaces the table, though slots are dealt by a
+ * history that the next one doesn't know. Ends loader and gives a new one. */
+static struct rule_loader *check_affinity_outlives(struct rule_loader *loader)
+{
+    static const size_t joins[][3] = {
+        {0, 1, 2},
+        {2, 1, 0},
+        {1, 2, 0}
+    };
+    static const char *const clients[] = {"pod-a", "pod-b", "pod-c"};
+    for (uint32_t round = 0; round < 12; round++) { /* clients draw their slots */
+        const size_t *join = joins[round % ARRAY_LEN(joins)];
+        struct rule_endpoint list[3];
+        char first[3];
+        struct rule_service sticky = {.address = VIP + 7 + round,
+                                      .port = PORT,
+                                      .protocol = IPPROTO_TCP,
+                                      .affinity_seconds = 600,
+                                      .endpoints = list};
+        for (size_t n = 1; n <= 3; n++) {
+            size_t count = 0;
+            for (size_t i = 0; i < 3 * n; i++) { /* sorted, whoever came first */
+                if (join[i % n] == i / n) {
+                    list[count++] = endpoints[i / n];
+                }
+            }
+            sticky.endpoints_count = n;
+            apply(loader, &sticky, 1);
+        }
+        for (size_t i = 0; i < 3; i++) {
+            first[i] = *ask(clients[i], SOCK_STREAM, sticky.address, PORT);
+        }
+        rule_loader_close(loader);
+        loader = rule_loader_open(&err);
+        CHECK(loader != NULL);
+        apply(loader, &sticky, 1);
+        for (size_t i = 0; i < 3; i++) {
+            CHECK(*ask(clients[i], SOCK_STREAM, sticky.address, PORT) == first[i]);
+        }
+    }
+    return loader;
+}
+
 static void show_time(const char *what, int count, const struct timespec t[static 2])
 {
     if (getenv("NET_TEST_SHOW") != NULL) {
@@ -448,6 +491,7 @@ static void scenario(void)
     check_swap(loader);
     check_spread(loader);
     check_affinity(loader);
+    loader = check_affinity_outlives(loader);
     check_many(loader);
     check_connect_inside();
     check_remove(net);
