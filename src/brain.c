@@ -63,6 +63,7 @@ enum {
 static const usec rest_interval = 10 * USEC_PER_SEC;
 static const usec rest_quiet = 20 * USEC_PER_MS;
 static const usec rest_work = 200 * USEC_PER_MS;
+static const size_t rest_freed = 1 << 20;
 
 #define SHUTDOWN_LIMIT (35 * USEC_PER_SEC)
 #define SWEEP_DELAY    (5 * USEC_PER_SEC) /* all ports that are wanted have been told long before */
@@ -107,6 +108,7 @@ struct brain {
     struct timer rest_timer;
     usec cpu_seen; /* at the last look */
     usec cpu_work; /* since memory was given back */
+    size_t window_seen;
 };
 
 static void report(struct brain *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -596,7 +598,12 @@ static void look_at_rest(void *ctx)
     usec spent = cpu - b->cpu_seen;
     b->cpu_seen = cpu;
     b->cpu_work += spent;
-    if (spent < rest_quiet && b->cpu_work > rest_work) {
+    size_t window = store_stats(b->store).window_bytes;
+    if (window + rest_freed < b->window_seen) {
+        b->cpu_work += rest_work; /* old versions went, on a timer: little work, much memory */
+    }
+    b->window_seen = window;
+    if (spent < rest_quiet && b->cpu_work >= rest_work) {
         give_back_memory();
         b->cpu_work = 0;
     }

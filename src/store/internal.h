@@ -16,13 +16,16 @@
 enum {
     REV_BLOCK = 10000,             /* revisions reserved ahead in the journal */
     BATCH_BYTES_MAX = 8 << 20,     /* JSON of one append; the rest waits for the next */
-    WINDOW_BYTES_MAX = 64 << 20,   /* documents that only the event window keeps alive */
+    WINDOW_BYTES_MAX = 64 << 20,   /* documents that only the event window keeps alive; ... */
+    WINDOW_BYTES_OLD = 2 << 20,    /* ... of those older than WINDOW_AGE */
     RETAINED_MAX = 2000,           /* versions kept in the journal though replaced, ... */
     RETAINED_BYTES_MAX = 16 << 20, /* ... and their documents; ... */
     RETAINED_STEP = 256,           /* ... so many more before they are forgotten together */
     RETAINED_BYTES_STEP = 4 << 20,
     SCRATCH_ARENA_BYTES_MAX = 64 << 20 /* one object as a tree */
 };
+
+#define WINDOW_AGE (300 * USEC_PER_SEC) /* upstream forgets (compacts etcd) as often */
 
 /* A write on its way. In the queue in order of revision. */
 struct proposal {
@@ -44,6 +47,8 @@ struct window {
     uint64_t seq_next;
     uint64_t rev_before; /* revision before the first event: watches may start here */
     size_t bytes;
+    uint64_t seq_old; /* events before this one are WINDOW_AGE old when `age` fires */
+    struct timer age; /* runs while there are more than WINDOW_BYTES_OLD */
 };
 
 /* Version rev_dead was replaced, or is the last state of what was deleted, by the change rev. */

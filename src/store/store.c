@@ -134,6 +134,7 @@ struct store_stats store_stats(const struct store *store)
         .rev = store->rev,
         .objects_count = store->objects.count,
         .object_bytes = store->object_bytes,
+        .window_bytes = store->window.bytes,
         .watches_count = store->watches_count,
         .commits_count = store->commits_count,
         .journal_bytes = store->journal->ops->size(store->journal),

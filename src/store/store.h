@@ -130,6 +130,7 @@ struct store_stats {
     uint64_t rev;
     size_t objects_count;
     size_t object_bytes;
+    size_t window_bytes; /* versions that are kept for watches alone */
     size_t watches_count;
     uint64_t commits_count;
     uint64_t journal_bytes;

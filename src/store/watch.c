@@ -69,6 +69,27 @@ static void window_drop_first(struct store *store)
     store_bury(store, event->before);
 }
 
+static void on_age(void *ctx);
+
+static void age_start(struct store *store)
+{
+    struct window *window = &store->window;
+    if (window->bytes > WINDOW_BYTES_OLD) {
+        window->seq_old = window->seq_next;
+        timer_start(store->loop, &window->age, WINDOW_AGE, on_age, store);
+    }
+}
+
+static void on_age(void *ctx)
+{
+    struct store *store = ctx;
+    struct window *window = &store->window;
+    while (window->seq_first < window->seq_old && window->bytes > WINDOW_BYTES_OLD) {
+        window_drop_first(store);
+    }
+    age_start(store);
+}
+
 static void window_grow(struct window *window)
 {
     size_t cap = window->cap == 0 ? WINDOW_CAP_MIN : window->cap * 2;
@@ -144,12 +165,16 @@ void window_push(struct store *store, struct object *object, struct object *befo
     }
     *event_slot(window, window->seq_next) = event;
     window->seq_next++;
+    if (!timer_is_running(&window->age)) {
+        age_start(store);
+    }
     watches_tell(store, &event, window->seq_next - 1);
 }
 
 void window_done(struct store *store)
 {
     struct window *window = &store->window;
+    timer_stop(&window->age);
     while (window->seq_first < window->seq_next) {
         window_drop_first(store);
     }

@@ -533,6 +533,34 @@ TEST(watches_that_sleep_fall_out_of_the_window)
     world_done(&w); /* closes `other` */
 }
 
+TEST(old_versions_go_but_for_a_few)
+{
+    enum { VERSIONS = 200, TEXT = 64 << 10, KEPT_MAX = 2 << 20 };
+    struct world w;
+    world_init(&w, false);
+    struct err err = {0};
+    auto_buf struct buf json;
+    buf_init(&json, 2 * TEXT);
+    (void)buf_addf(&json, "{\"text\":\"%0*d\"}", TEXT, 0);
+    for (int i = 0; i < VERSIONS; i++) {
+        EXPECT_INT(0, put(&w, "p/a", json.p, STORE_ANY, STORE_VOLATILE));
+        (void)loop_turn(w.loop);
+    }
+    EXPECT_INT(1 + VERSIONS, store_rev(w.store));
+    EXPECT(store_stats(w.store).window_bytes > (size_t)(VERSIONS - 1) * TEXT);
+    watch_close(store_watch(w.store, S("p/"), 1, 0, on_wake, &w, &err));
+    EXPECT_INT(0, err.code);
+    settle(&w); /* ten minutes */
+    EXPECT(store_stats(w.store).window_bytes <= KEPT_MAX);
+    EXPECT(store_stats(w.store).window_bytes > KEPT_MAX - 2 * TEXT);
+    EXPECT(store_watch(w.store, S("p/"), 1, 0, on_wake, &w, &err) == NULL);
+    EXPECT_INT(ERR_GONE, err.code);
+    err = (struct err){0};
+    watch_close(store_watch(w.store, S("p/"), VERSIONS - 8, 0, on_wake, &w, &err));
+    EXPECT_INT(0, err.code);
+    world_done(&w);
+}
+
 TEST(failed_appends_fail_all_that_wait)
 {
     struct world w;
