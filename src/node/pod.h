@@ -141,6 +141,8 @@ void slot_stop(struct pod *pod, size_t index, usec grace, struct str message);
 void slot_exited(struct pod *pod, size_t index, const struct container_fact *fact);
 /* Takes what is left of an instance away. */
 void slot_remove_run(struct pod *pod, size_t index, int attempt);
+/* The same of one whose create failed: the next create has its id and waits. */
+void slot_take_back(struct pod *pod, size_t index, int attempt);
 struct str run_id(const struct pod *pod, const struct slot *slot, int attempt, struct arena *arena);
 struct str run_dir(const struct pod *pod, const struct slot *slot, int attempt,
                    struct arena *arena);

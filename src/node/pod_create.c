@@ -270,10 +270,11 @@ static void created(void *ctx, const struct err *err)
     struct slot *slot = &pod->facts.slots[op->index];
     if (err) {
         bool is_command = err->code == ERR_NOT_FOUND || err->code == ERR_DENIED;
-        slot_remove_run(pod, op->index, op->attempt);
         if (is_command) {
+            slot_remove_run(pod, op->index, op->attempt);
             fail_start(op, err->msg);
         } else {
+            slot_take_back(pod, op->index, op->attempt);
             slot_fail(pod, op->index, "CreateContainerError", err->msg);
         }
         pod_wake(pod);

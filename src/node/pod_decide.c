@@ -16,7 +16,8 @@
 //        ─▶ deleted: DELETE_OBJECT once the phase is terminal ─▶ FORGET
 //
 // Invariants:
-// (1) No step for a slot that is pending, and none but STOP for a pod that ends; it then gives up
+// (1) No step for a slot that is pending or whose failed create is being taken back, and none but
+// STOP for a pod that ends; it then gives up
 //     pulling images (CANCEL).
 // (2) Nothing is created before directories, sandbox and all volumes are there.
 // (3) An init container starts only when all before it are done (sidecars: started).
@@ -220,7 +221,7 @@ static void decide_slot(const struct pod_facts *f, size_t index, bool may_start,
                         struct arena *arena, struct plan *plan)
 {
     const struct slot *slot = &f->slots[index];
-    if (slot->is_pending) {
+    if (slot->is_pending || slot->is_clearing) {
         return; /* keeps (1) */
     }
     bool is_stale = slot->cur.state == RUN_EXITED && slot->cur.sandbox != f->sandbox;

@@ -49,6 +49,7 @@ struct slot {
     struct run cur;         /* newest instance; state RUN_NONE = none yet */
     struct run last;        /* the one before */
     bool is_pending;        /* a create, start or hook is under way */
+    bool is_clearing;       /* what a failed create left is being removed: the next has its id */
     bool is_stopping;
     usec stop_at;      /* while stopping: when SIGKILL is due */
     bool must_restart; /* a probe or a hook condemned cur */

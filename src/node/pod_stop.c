@@ -29,6 +29,7 @@ struct stop_op {
     size_t index;
     int attempt;
     bool is_discard;
+    bool is_take_back;
     char *dir; /* of the root file system that is taken away */
     struct err err;
 };
@@ -216,6 +217,7 @@ static void rootfs_removed(void *ctx)
         slot->is_pending = false;
         slot->cur.state = RUN_NONE;
     }
+    slot->is_clearing = slot->is_clearing && !op->is_take_back;
     pod->facts.removing_count--;
     wake_twins(pod);
     pod_wake(pod);
@@ -241,27 +243,37 @@ static void removed(void *ctx, const struct err *err)
     arena_free(arena);
 }
 
-void slot_remove_run(struct pod *pod, size_t index, int attempt)
+static void begin_removal(struct stop_op *op)
 {
+    struct pod *pod = op->pod;
     struct runtime *runtime = pod->node->config.runtime;
     struct arena *arena = arena_new(1 << 16);
-    struct str id = run_id(pod, &pod->facts.slots[index], attempt, arena);
+    struct str id = run_id(pod, &pod->facts.slots[op->index], op->attempt, arena);
     pod->facts.removing_count++;
-    runtime->ops->remove(runtime, id, removed, op_new(pod, index, attempt));
+    runtime->ops->remove(runtime, id, removed, op);
     arena_free(arena);
+}
+
+void slot_remove_run(struct pod *pod, size_t index, int attempt)
+{
+    begin_removal(op_new(pod, index, attempt));
+}
+
+void slot_take_back(struct pod *pod, size_t index, int attempt)
+{
+    struct stop_op *op = op_new(pod, index, attempt);
+    pod->facts.slots[index].is_clearing = true;
+    op->is_take_back = true;
+    begin_removal(op);
 }
 
 void slot_discard(struct pod *pod, size_t index)
 {
     struct slot *slot = &pod->facts.slots[index];
-    struct runtime *runtime = pod->node->config.runtime;
-    struct arena *arena = arena_new(1 << 16);
     struct stop_op *op = op_new(pod, index, slot->cur.attempt);
     slot->is_pending = true;
-    pod->facts.removing_count++;
     op->is_discard = true;
-    runtime->ops->remove(runtime, run_id(pod, slot, slot->cur.attempt, arena), removed, op);
-    arena_free(arena);
+    begin_removal(op);
 }
 
 /* --- exits --- */

@@ -175,6 +175,9 @@ struct runtime_op {
     runtime_exec_fn *exec_done;
     void *ctx;
     int code;
+    struct err err;
+    struct timer timer;
+    char *id; /* of a removal that takes time, owned */
 };
 
 static void op_done(void *ctx)
@@ -183,8 +186,9 @@ static void op_done(void *ctx)
     if (op->exec_done) {
         op->exec_done(op->ctx, op->code, S("out"), NULL);
     } else {
-        op->done(op->ctx, NULL);
+        op->done(op->ctx, op->err.code < 0 ? &op->err : NULL);
     }
+    free(op->id);
     free(op);
 }
 
@@ -216,6 +220,15 @@ static void fake_create(struct runtime *rt, const struct container_config *confi
                         runtime_done_fn *done, void *ctx)
 {
     struct fake_cluster *c = of_runtime(rt);
+    if (c->creates_refused > 0) {
+        struct runtime_op *op = xcalloc(1, sizeof *op);
+        *op = (struct runtime_op){.cluster = c, .done = done, .ctx = ctx};
+        (void)err_set(&op->err, ERR_IO, "refused");
+        c->creates_refused--;
+        note(c, "refuse", config->id);
+        loop_defer(c->loop, op_done, op);
+        return;
+    }
     struct fake_container *k = xcalloc(1, sizeof *k);
     k->cluster = c;
     k->ends_at = c->run_for;
@@ -255,16 +268,34 @@ static void fake_kill(struct runtime *rt, struct str id, int signal, runtime_don
     finish(c, done, ctx);
 }
 
-static void fake_runtime_remove(struct runtime *rt, struct str id, runtime_done_fn *done, void *ctx)
+static void remove_now(struct fake_cluster *c, struct str id)
 {
-    struct fake_cluster *c = of_runtime(rt);
     struct fake_container *k = map_remove(&c->containers, id);
     if (k) {
         EXPECT(k->fact.state != CONTAINER_RUNNING);
         timer_stop(&k->timer);
         free(k);
     }
-    finish(c, done, ctx);
+}
+
+static void removal_due(void *ctx)
+{
+    struct runtime_op *op = ctx;
+    remove_now(op->cluster, str_of(op->id));
+    op_done(op);
+}
+
+static void fake_runtime_remove(struct runtime *rt, struct str id, runtime_done_fn *done, void *ctx)
+{
+    struct fake_cluster *c = of_runtime(rt);
+    if (c->removal == 0) {
+        remove_now(c, id);
+        finish(c, done, ctx);
+        return;
+    }
+    struct runtime_op *op = xcalloc(1, sizeof *op);
+    *op = (struct runtime_op){.cluster = c, .done = done, .ctx = ctx, .id = xstrndup(id.p, id.n)};
+    timer_start(c->loop, &op->timer, c->removal, removal_due, op);
 }
 
 static void fake_exec(struct runtime *rt, struct str id, const struct val *argv, usec timeout,

@@ -42,7 +42,9 @@ struct fake_cluster {
     usec run_for;
     int exit_code;
     bool heeds_term;
-    int exec_code; /* of probes and hooks */
+    int exec_code;            /* of probes and hooks */
+    unsigned creates_refused; /* so many to come */
+    usec removal;             /* takes so long */
 };
 
 void fake_init(struct fake_cluster *c);

@@ -106,6 +106,21 @@ TEST(worker_forgets_back_off_after_ten_good_minutes)
     fake_done(&c);
 }
 
+/* The second create has the id of the first: a late removal would take its container away. */
+TEST(worker_creates_again_after_what_failed_is_gone)
+{
+    struct fake_cluster c;
+    fake_init(&c);
+    c.creates_refused = 1;
+    c.removal = 25 * USEC_PER_SEC;
+    fake_start_node(&c);
+    fake_put(&c, KIND_POD, one);
+    fake_run(&c, 60 * USEC_PER_SEC);
+    EXPECT_STR("0s refuse app_0\n25s create app_0\n25s start app_0\n", buf_str(&c.log));
+    EXPECT_INT(1, c.containers.count);
+    fake_done(&c);
+}
+
 TEST(worker_deletes_with_grace)
 {
     static const struct {
