@@ -3,15 +3,24 @@
 // Finalizers that keep volumes and claims while they are in use (spec/node.md 9.5): put on when
 // absent, taken away once nothing uses the object any more. Keys with a namespace are claims, keys
 // without are volumes.
+//
+// A pod without a node doesn't use its claims. But its binding may be under way, decided before the
+// claim's deletion was known, so such a claim is let go only a moment later: a pod must not find
+// its data gone while it starts.
 #include "controllers/meta.h"
+
+#include "base/timefmt.h"
 
 #define PVC_PROTECTION S("kubernetes.io/pvc-protection")
 #define PV_PROTECTION  S("kubernetes.io/pv-protection")
+
+static const usec binding_max = 5 * USEC_PER_SEC; /* a slow disk included */
 
 struct use {
     struct arena *arena;
     struct str claim;
     bool is_used;
+    bool is_waited_for; /* by a pod without a node */
 };
 
 /* Would this pod be gone but for its finalizers? One that waits, deleted in the foreground, for a
@@ -26,17 +35,27 @@ static bool is_over(const struct val *pod)
 static bool find_use(void *ctx, const struct val *pod)
 {
     struct use *use = ctx;
-    if (val_text_at(pod, "spec.nodeName").n == 0 || is_over(pod)) {
-        return true;
-    }
-    for (size_t i = 0; i < pod_volumes_count(pod); i++) {
+    bool has_node = val_text_at(pod, "spec.nodeName").n > 0;
+    for (size_t i = 0; !is_over(pod) && i < pod_volumes_count(pod); i++) {
         struct str claim;
         if (pod_claim(use->arena, pod, i, &claim) && str_eq(claim, use->claim)) {
-            use->is_used = true;
-            return false;
+            use->is_used = use->is_used || has_node;
+            use->is_waited_for = true;
         }
     }
-    return true;
+    return !use->is_used;
+}
+
+/* How long a binding that was decided before the deletion may still be under way. */
+static usec binding_left(const struct val *obj, const struct env *env)
+{
+    usec deleted = 0;
+    if (time_parse(val_text_at(obj, "metadata.deletionTimestamp"), &deleted) < 0 ||
+        deleted > env->now_wall) {
+        return 0;
+    }
+    usec since = env->now_wall - deleted;
+    return since < binding_max ? binding_max - since : 0;
 }
 
 static void decide(const struct view *view, struct str ns, struct str name, const struct env *env,
@@ -64,7 +83,10 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
     } else {
         use.is_used = str_eq(val_text_at(obj, "status.phase"), S("Bound"));
     }
-    if (!use.is_used) {
+    usec left = use.is_waited_for ? binding_left(obj, env) : 0;
+    if (!use.is_used && left > 0) {
+        actions_requeue(out, left);
+    } else if (!use.is_used) {
         actions_drop_finalizer(out, kind_of(id), obj, finalizer);
     }
 }

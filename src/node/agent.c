@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The node agent: adopts what an earlier brain left, then one worker a pod that is bound here.
-// Containers of pods that nobody knows any more are killed once the pods are known.
 #define LOG_ROOM "node"
 #include "base/fd.h"
 #include "base/limits.h"
@@ -11,13 +10,9 @@
 #include "node/probe.h"
 #include "node/volume.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mount.h>
-
-enum { ORPHAN_DELAY_SECONDS = 5 };
 
 bool node_has_disk(const struct node *node)
 {
@@ -189,38 +184,22 @@ static void material_changed(void *ctx, const struct kind *kind, struct object *
 
 /* --- containers --- */
 
-/* "<uid>_<container>_<attempt>" into its parts. */
-static bool split_id(struct str id, struct str *ret_uid, struct str *ret_name, int *ret_attempt)
-{
-    ptrdiff_t first = str_find(id, '_');
-    ptrdiff_t last = str_rfind(id, '_');
-    uint64_t attempt;
-    if (first < 0 || last <= first ||
-        str_to_u64(str_sub(id, (size_t)last + 1, id.n), &attempt) < 0 || attempt > 1 << 30) {
-        return false;
-    }
-    *ret_uid = str_sub(id, 0, (size_t)first);
-    *ret_name = str_sub(id, (size_t)first + 1, (size_t)last);
-    *ret_attempt = (int)attempt;
-    return true;
-}
-
-static void begin_when_clear(struct node *node);
-
 static void container_exited(void *ctx, const struct container_fact *fact)
 {
     struct node *node = ctx;
     struct str uid;
     struct str name;
     int attempt;
-    if (!split_id(fact->id, &uid, &name, &attempt)) {
+    if (!run_id_split(fact->id, &uid, &name, &attempt)) {
         return;
     }
     /* What was found may end before its pod is known: the pod takes over the fact from here. */
     struct container_fact *found = map_find(&node->found, fact->id);
     if (found) {
         *found = *fact;
-        begin_when_clear(node);
+    }
+    if (node_orphan_exited(node, fact->id)) {
+        return;
     }
     struct pod *pod = map_find(&node->pods, uid);
     for (size_t i = 0; pod && i < pod->facts.slots_count; i++) {
@@ -242,84 +221,10 @@ static void found_container(void *ctx, const struct container_fact *fact)
     free(map_put(&node->found, fact->id, copy));
 }
 
-/* --- orphans --- */
-
 static void ignore_done(void *ctx, const struct err *err)
 {
     (void)ctx;
     (void)err;
-}
-
-static void orphan_killed(void *ctx, const struct err *err)
-{
-    (void)ctx;
-    if (err) {
-        log_warn("killing an orphaned container: %s, ignoring", err->msg);
-    }
-}
-
-/* Unmounts and removes the directories of pods that are no more. */
-static void sweep_dirs(struct node *node)
-{
-    auto_free char *pods = xasprintf(STR_FMT "/pods", STR_ARG(node->config.root_dir));
-    DIR *dir = opendir(pods);
-    if (!dir) {
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        struct str uid = str_of(entry->d_name);
-        if (uid.p[0] == '.' || map_find(&node->pods, uid)) {
-            continue;
-        }
-        auto_free char *path = xasprintf("%s/%s", pods, entry->d_name);
-        struct err err = {0};
-        if (unmount_below(path, &err) < 0 || dir_remove_all(AT_FDCWD, path, &err) < 0) {
-            log_warn("removing %s: %s, ignoring", path, err.msg);
-        }
-        if (node->config.net && pod_net_remove(node->config.net, entry->d_name, &err) < 0) {
-            log_warn("%s, ignoring", err.msg);
-        }
-    }
-    (void)closedir(dir);
-}
-
-/* Containers whose pod has no worker: killed, removed. A remote cache may fill late, so this comes
- * a moment after the start. */
-static void sweep_orphans(void *ctx)
-{
-    struct node *node = ctx;
-    struct runtime *runtime = node->config.runtime;
-    for (size_t i = 0; i < node->found.count; i++) {
-        struct str id = node->found.entries[i].key;
-        const struct container_fact *fact = node->found.entries[i].value;
-        struct str uid;
-        struct str name;
-        int attempt;
-        if (!split_id(id, &uid, &name, &attempt)) {
-            continue;
-        }
-        struct pod *pod = map_find(&node->pods, uid);
-        bool is_known = false;
-        for (size_t k = 0; pod && k < pod->facts.slots_count; k++) {
-            const struct slot *slot = &pod->facts.slots[k];
-            is_known = is_known || (str_eq(str_of(slot->name), name) &&
-                                    slot->cur.attempt >= attempt && slot_is_alive(slot));
-        }
-        if (is_known) {
-            continue;
-        }
-        if (fact->state == CONTAINER_RUNNING) {
-            log_info("killing orphaned container " STR_FMT, STR_ARG(id));
-            runtime->ops->kill(runtime, id, SIGKILL, orphan_killed, node);
-        } else {
-            runtime->ops->remove(runtime, id, ignore_done, node);
-        }
-    }
-    map_done(&node->found, free);
-    node->found = (struct map){0};
-    if (node_has_disk(node)) {
-        sweep_dirs(node);
-    }
 }
 
 /* --- starting --- */
@@ -334,86 +239,21 @@ static bool list_pod(void *ctx, struct object *object)
     return true;
 }
 
-/* Starts the work on pods. */
-static void begin(void *ctx)
+/* What was found is known: starts the work on pods. */
+static void adopted(void *ctx, const struct err *err)
 {
     struct node *node = ctx;
     struct client *client = node->config.client;
-    if (node->is_adopted) {
-        return;
+    if (err) {
+        log_error("asking the runtime for its containers: %s, going on without", err->msg);
     }
-    timer_stop(&node->orphan_timer);
-    node->is_adopted = true;
+    node_orphans_find(node);
     client->ops->list(client, KIND_POD, S(""), list_pod, node);
     client->ops->watch(client, KIND_POD, pod_changed, node);
     client->ops->watch(client, KIND_CONFIG_MAP, material_changed, node);
     client->ops->watch(client, KIND_SECRET, material_changed, node);
     client->ops->watch(client, KIND_PVC, material_changed, node);
     client->ops->watch(client, KIND_PV, material_changed, node);
-    timer_start(node->config.loop, &node->orphan_timer, ORPHAN_DELAY_SECONDS * USEC_PER_SEC,
-                sweep_orphans, node);
-}
-
-struct search {
-    struct str uid;
-    bool is_there;
-};
-
-static bool find_uid(void *ctx, struct object *object)
-{
-    struct search *search = ctx;
-    search->is_there = str_eq(val_text_at(object_val(object), "metadata.uid"), search->uid);
-    return !search->is_there;
-}
-
-/* A container that runs for a pod that the API does not know any more. */
-static bool is_orphan(struct node *node, const struct map_entry *entry)
-{
-    const struct container_fact *fact = entry->value;
-    struct client *client = node->config.client;
-    struct str name;
-    int attempt;
-    struct search search = {0};
-    if (fact->state != CONTAINER_RUNNING || !split_id(entry->key, &search.uid, &name, &attempt)) {
-        return false;
-    }
-    client->ops->list(client, KIND_POD, S(""), find_uid, &search);
-    return !search.is_there;
-}
-
-static void begin_when_clear(struct node *node)
-{
-    for (size_t i = 0; i < node->found.count; i++) {
-        if (node->is_adopted || is_orphan(node, &node->found.entries[i])) {
-            return;
-        }
-    }
-    if (!node->is_adopted) {
-        loop_defer(node->config.loop, begin, node);
-    }
-}
-
-/* A pod that was removed by force while no brain ran may have been made anew already, with the same
- * name: its first containers must be dead before the second ones start (two running container sets
- * with one identity never exist). So nothing is begun before; a container that can't be killed
- * holds the node up for ORPHAN_DELAY_SECONDS at most. */
-static void adopted(void *ctx, const struct err *err)
-{
-    struct node *node = ctx;
-    struct runtime *runtime = node->config.runtime;
-    if (err) {
-        log_error("asking the runtime for its containers: %s, going on without", err->msg);
-    }
-    for (size_t i = 0; i < node->found.count; i++) {
-        if (is_orphan(node, &node->found.entries[i])) {
-            struct str id = node->found.entries[i].key;
-            log_info("killing orphaned container " STR_FMT, STR_ARG(id));
-            runtime->ops->kill(runtime, id, SIGKILL, orphan_killed, node);
-        }
-    }
-    timer_start(node->config.loop, &node->orphan_timer, ORPHAN_DELAY_SECONDS * USEC_PER_SEC, begin,
-                node);
-    begin_when_clear(node);
 }
 
 static int make_dirs(struct node *node, struct err *err)
@@ -492,7 +332,7 @@ void node_free(struct node *node)
         return;
     }
     node_registration_stop(node);
-    timer_stop(&node->orphan_timer);
+    node_orphans_done(node);
     timer_stop(&node->shutdown_timer);
     if (node->sessions) {
         sessions_close(node->sessions);
@@ -501,7 +341,6 @@ void node_free(struct node *node)
         pod_free(node->pods.entries[i].value);
     }
     map_done(&node->pods, NULL);
-    map_done(&node->found, free);
     doc_unref(node->allocatable);
     arena_free(node->arena);
     free(node);

@@ -59,6 +59,7 @@ struct node {
     struct arena *arena; /* owns config's strings */
     struct map pods;     /* uid -> struct pod */
     struct map found;    /* container id -> struct container_fact, until its pod takes it */
+    struct map orphans;  /* id of a container to be killed -> its pod's "<ns>/<name>" or "" */
     struct sessions *sessions;
     struct oci_machine machine;
     struct doc *allocatable;
@@ -66,7 +67,6 @@ struct node {
     struct list lane; /* network work, one at a time */
     bool is_lane_busy;
     uint32_t ip_last;
-    bool is_adopted;
     bool is_shutdown;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
@@ -74,6 +74,7 @@ struct node {
     struct timer lease_timer;
     struct timer status_timer;
     struct timer orphan_timer;
+    struct timer kill_timer;
     bool is_lease_known;
 };
 
@@ -87,6 +88,15 @@ uint32_t node_take_address(struct node *node);
 /* All workers decide again: an identity is free, an object they wait for changed. */
 void node_wake_all(struct node *node);
 void node_forget_pod(struct node *node, struct pod *pod);
+/* agent_orphans.c: containers of pods that are no more. "<uid>_<container>_<attempt>" into parts.
+ */
+bool run_id_split(struct str id, struct str *ret_uid, struct str *ret_name, int *ret_attempt);
+void node_orphans_find(struct node *node);
+void node_orphans_done(struct node *node);
+/* true: it was one. */
+bool node_orphan_exited(struct node *node, struct str id);
+/* An orphan of the pod's name, or of an unknown one, still lives. */
+bool node_orphan_blocks(const struct pod *pod);
 /* agent_lookup.c: how sessions find containers. */
 void pod_lookup_fill(struct node *node, struct pod_lookup *ret);
 /* agent_node.c: the Node object and its lease. */

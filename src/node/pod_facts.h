@@ -95,7 +95,7 @@ struct pod_facts {
     char ip[16];         /* empty = none; kept after the sandbox is gone */
     char *host_ip;       /* owned */
     bool is_gone;        /* the object was removed (forced) */
-    bool is_blocked;     /* an older pod of this name still has containers */
+    bool is_blocked;     /* something older of this name still runs */
     bool is_port_taken;  /* a pod that is here already has one of its host ports */
     bool is_shutdown;    /* the node stops: stop, but write no end */
     const char *runtime; /* "crun": prefix of container ids */

@@ -184,10 +184,12 @@ static void check_set(struct sim *sim, const struct val *old, const struct val *
     }
     struct str was = val_text_at(old, "status.currentRevision");
     struct str is = val_text_at(set, "status.currentRevision");
-    /* A status may be written after the spec that it was computed from has changed again. */
+    /* A status may be written after the spec that it was computed from has changed again. What the
+     * set before it left behind, held by a finalizer, is no revision of this one. */
     bool is_observed = num(set, "status.observedGeneration") == num(set, "metadata.generation");
+    const struct val *revision = sim_get(sim, KIND_CONTROLLER_REVISION, meta_ns(set), was);
     if (was.n > 0 && !str_eq(was, is) && is_observed &&
-        sim_get(sim, KIND_CONTROLLER_REVISION, meta_ns(set), was) != NULL &&
+        meta_is_controlled_by(revision, meta_uid(set)) &&
         !(str_eq(is, val_text_at(set, "status.updateRevision")) && is_promoted(set))) {
         sim_fail(sim, "20", "set " STR_FMT " promotes " STR_FMT " too early", STR_ARG(name),
                  STR_ARG(is));

@@ -148,14 +148,12 @@ static char *pod_of(struct sim *sim, struct str id)
     return xstrdup("?");
 }
 
-/* 1: at most one running container of an identity. Not checked across a crash: without a disk the
- * agent knows a container whose pod is gone by its uid only, and sweeps it a few seconds later. */
+/* 1: at most one running container of an identity. */
 static void check_single(struct machine *m, const struct box *b)
 {
     for (size_t i = 0; i < m->boxes.count; i++) {
         const struct box *o = m->boxes.entries[i].value;
-        if (o != b && o->brain == b->brain && o->fact.state == CONTAINER_RUNNING &&
-            strcmp(o->pod, b->pod) == 0) {
+        if (o != b && o->fact.state == CONTAINER_RUNNING && strcmp(o->pod, b->pod) == 0) {
             sim_fail(m->sim, "1", "two containers of pod %s run: " STR_FMT " and " STR_FMT, b->pod,
                      STR_ARG(o->fact.id), STR_ARG(b->fact.id));
         }

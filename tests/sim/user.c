@@ -432,7 +432,31 @@ void user_start(struct sim *sim)
     again(sim);
 }
 
-static void heal_pods(struct sim *sim, const struct plan *p)
+static bool has_ending_claim(struct sim *sim, const struct val *pod)
+{
+    const struct val *volumes = val_path(pod, "spec.volumes");
+    for (size_t k = 0; k < val_count(volumes); k++) {
+        struct str name = val_text_at(val_at(volumes, k), "persistentVolumeClaim.claimName");
+        if (name.n > 0 && meta_is_deleting(sim_get(sim, KIND_PVC, meta_ns(pod), name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Pods that only a user can help, each time, since one may have been on its way to the store; and
+ * once what has to be removed by hand for a scaling down to go on: of two unhealthy pods one
+ * (2.7). */
+static bool is_doomed(struct sim *sim, const struct plan *p, const struct val *pod, bool is_first)
+{
+    bool is_bad = str_starts(val_text_at(pod, "spec.containers.0.image"), S("bad"));
+    int64_t ordinal = ordinal_of(str_of(p->name), meta_name(pod));
+    bool is_condemned = ordinal < p->start || ordinal >= p->start + p->replicas;
+    return has_ending_claim(sim, pod) || (is_bad && p->is_on_delete && (is_first || !p->is_sick)) ||
+           (is_first && is_condemned && (is_bad || pod_is_terminal(pod)));
+}
+
+static void heal_pods(struct sim *sim, const struct plan *p, bool is_first)
 {
     auto_arena struct arena *arena = arena_new(1 << 22);
     struct objs pods = sim_list(sim, arena, KIND_POD, plan_ns(p));
@@ -441,22 +465,10 @@ static void heal_pods(struct sim *sim, const struct plan *p)
         if (!str_eq(set_of_pod(pod), str_of(p->name)) || is_squatter(pod)) {
             continue;
         }
-        if (meta_label(pod, S("app")).n == 0) {
+        if (is_first && meta_label(pod, S("app")).n == 0) {
             label_pod(sim, pod, arena_fmt(arena, "\"%s\"", p->name));
         }
-        bool is_bad = str_starts(val_text_at(pod, "spec.containers.0.image"), S("bad"));
-        /* Scaling down waits until of two unhealthy pods one is removed by hand (2.7). */
-        int64_t ordinal = ordinal_of(str_of(p->name), meta_name(pod));
-        bool is_condemned = ordinal < p->start || ordinal >= p->start + p->replicas;
-        bool is_doomed =
-            (is_bad && p->is_on_delete) || (is_condemned && (is_bad || pod_is_terminal(pod)));
-        const struct val *volumes = val_path(pod, "spec.volumes");
-        for (size_t k = 0; k < val_count(volumes); k++) {
-            struct str name = val_text_at(val_at(volumes, k), "persistentVolumeClaim.claimName");
-            is_doomed = is_doomed ||
-                        (name.n > 0 && meta_is_deleting(sim_get(sim, KIND_PVC, plan_ns(p), name)));
-        }
-        if (is_doomed && !meta_is_deleting(pod)) {
+        if (!meta_is_deleting(pod) && is_doomed(sim, p, pod, is_first)) {
             user_delete(sim, KIND_POD, pod, -1);
         }
     }
@@ -477,10 +489,8 @@ void user_heal(struct sim *sim, bool is_first)
                       arena_fmt(arena, "{\"spec\":{\"updateStrategy\":" STR_FMT "}}",
                                 STR_ARG(strategy_json(arena, p))));
         }
-        if (is_first) {
-            p->is_bad = p->is_sick;
-            heal_pods(sim, p);
-        }
+        p->is_bad = p->is_sick;
+        heal_pods(sim, p, is_first);
         need_plan(sim, p);
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The controllers around pods: endpoints, volumes, garbage, namespaces, accounts, budgets.
+#include "base/mem.h"
+#include "base/timefmt.h"
 #include "cluster.h"
 #include "controllers/meta.h"
 #include "test.h"
@@ -220,6 +222,28 @@ TEST(claim_in_use_is_protected)
     EXPECT_STR("PATCH persistentvolumeclaims default/data\n",
                cluster_decide(&c, &controller_volume_protection, "default", "data", true));
     EXPECT(cluster_find(&c, KIND_PVC, "default", "data") == NULL);
+    cluster_close(&c);
+}
+
+/* The binding of a pod that has no node yet may be under way. */
+TEST(claim_of_a_pod_without_node_is_let_go_a_moment_later)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_claim(&c, "data", "standard");
+    put_pod(&c, "web-0", "10.0.0.1", true);
+    cluster_set(&c, KIND_POD, "default", "web-0", "spec.nodeName", "\"\"");
+    cluster_set(&c, KIND_POD, "default", "web-0", "spec.volumes",
+                "[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"data\"}}]");
+    char since[TIME_TEXT_MAX];
+    time_format(c.now, since);
+    auto_free char *json = xasprintf("\"%s\"", since);
+    cluster_set(&c, KIND_PVC, "default", "data", "metadata.deletionTimestamp", json);
+    EXPECT_STR("", cluster_decide(&c, &controller_volume_protection, "default", "data", true));
+    EXPECT(c.requeue_after > 0 && c.requeue_after <= 6 * USEC_PER_SEC);
+    c.now += c.requeue_after;
+    EXPECT_STR("PATCH persistentvolumeclaims default/data\n",
+               cluster_decide(&c, &controller_volume_protection, "default", "data", true));
     cluster_close(&c);
 }
 

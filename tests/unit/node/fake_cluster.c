@@ -199,6 +199,14 @@ static void finish(struct fake_cluster *c, runtime_done_fn *done, void *ctx)
     loop_defer(c->loop, op_done, op);
 }
 
+static void refuse(struct fake_cluster *c, runtime_done_fn *done, void *ctx)
+{
+    struct runtime_op *op = xcalloc(1, sizeof *op);
+    *op = (struct runtime_op){.cluster = c, .done = done, .ctx = ctx};
+    (void)err_set(&op->err, ERR_IO, "refused");
+    loop_defer(c->loop, op_done, op);
+}
+
 static void container_end(struct fake_container *k, int code)
 {
     struct fake_cluster *c = k->cluster;
@@ -221,12 +229,9 @@ static void fake_create(struct runtime *rt, const struct container_config *confi
 {
     struct fake_cluster *c = of_runtime(rt);
     if (c->creates_refused > 0) {
-        struct runtime_op *op = xcalloc(1, sizeof *op);
-        *op = (struct runtime_op){.cluster = c, .done = done, .ctx = ctx};
-        (void)err_set(&op->err, ERR_IO, "refused");
         c->creates_refused--;
         note(c, "refuse", config->id);
-        loop_defer(c->loop, op_done, op);
+        refuse(c, done, ctx);
         return;
     }
     struct fake_container *k = xcalloc(1, sizeof *k);
@@ -261,6 +266,11 @@ static void fake_kill(struct runtime *rt, struct str id, int signal, runtime_don
     struct fake_cluster *c = of_runtime(rt);
     struct fake_container *k = map_find(&c->containers, id);
     note(c, signal == SIGKILL ? "KILL" : "TERM", id);
+    if (c->kills_refused > 0) {
+        c->kills_refused--;
+        refuse(c, done, ctx);
+        return;
+    }
     if (k && k->fact.state == CONTAINER_RUNNING && (signal == SIGKILL || k->heeds_term)) {
         k->exit_code = 128 + signal;
         timer_start(c->loop, &k->timer, 0, container_due, k);

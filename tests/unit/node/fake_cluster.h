@@ -44,6 +44,7 @@ struct fake_cluster {
     bool heeds_term;
     int exec_code;            /* of probes and hooks */
     unsigned creates_refused; /* so many to come */
+    unsigned kills_refused;
     usec removal;             /* takes so long */
 };
 

@@ -283,25 +283,36 @@ TEST(worker_kills_orphans)
 
 TEST(worker_waits_for_the_first_containers_of_a_name)
 {
-    struct fake_cluster c;
-    fake_init(&c);
-    fake_start_node(&c);
-    fake_put(&c, KIND_POD, one);
-    fake_run(&c, USEC_PER_SEC);
-    node_free(c.node);
-    c.watches_count = 0;
-    fake_remove(&c, KIND_POD, "default", "web");
-    char *anew = xstrdup(one);
-    char *uid = strstr(anew, "\"u1\"");
-    uid[2] = '2';
-    fake_put(&c, KIND_POD, anew);
-    free(anew);
-    buf_clear(&c.log);
-    fake_start_node(&c);
-    fake_run(&c, 20 * USEC_PER_SEC);
-    EXPECT_STR("1s KILL app_0\n1s exit app_0\n1s create app_0\n1s start app_0\n",
-               first_lines(&c, 4));
-    fake_done(&c);
+    static const struct {
+        unsigned kills_refused;
+        const char *log;
+    } rows[] = {
+        {0, "1s KILL app_0\n1s exit app_0\n1s create app_0\n1s start app_0\n"},
+        {3, "1s KILL app_0\n4s KILL app_0\n9s KILL app_0\n14s KILL app_0\n14s exit app_0\n"
+            "14s create app_0\n14s start app_0\n"                 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fake_cluster c;
+        fake_init(&c);
+        fake_start_node(&c);
+        fake_put(&c, KIND_POD, one);
+        fake_run(&c, USEC_PER_SEC);
+        node_free(c.node);
+        c.watches_count = 0;
+        fake_remove(&c, KIND_POD, "default", "web");
+        char *anew = xstrdup(one);
+        char *uid = strstr(anew, "\"u1\"");
+        uid[2] = '2';
+        fake_put(&c, KIND_POD, anew);
+        free(anew);
+        buf_clear(&c.log);
+        c.kills_refused = rows[i].kills_refused;
+        fake_start_node(&c);
+        fake_run(&c, 60 * USEC_PER_SEC);
+        EXPECT_STR(rows[i].log, buf_str(&c.log));
+        EXPECT_INT(1, c.containers.count);
+        fake_done(&c);
+    }
 }
 
 /* Deleted by force while the disk is slow: the API knows already, the event comes later. */
