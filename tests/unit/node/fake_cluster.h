@@ -45,7 +45,7 @@ struct fake_cluster {
     int exec_code;            /* of probes and hooks */
     unsigned creates_refused; /* so many to come */
     unsigned kills_refused;
-    usec removal;             /* takes so long */
+    usec removal; /* takes so long */
 };
 
 void fake_init(struct fake_cluster *c);
