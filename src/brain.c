@@ -12,6 +12,7 @@
 #include "cli/control_gate.h"
 #include "control/bootstrap.h"
 #include "control/control.h"
+#include "control/policy_loop.h"
 #include "control/proxy_loop.h"
 #include "control/publish.h"
 #include "hull/hull.h"
@@ -85,6 +86,8 @@ struct brain {
     struct pod_net *net;
     struct rule_loader *rules;
     struct proxy_loop *proxy;
+    struct policy_loader *policy_rules;
+    struct policy_loop *policies;
     struct publish *publish;
     struct runtime *runtime;
     struct image_store *images;
@@ -260,6 +263,10 @@ static int open_network(struct brain *b, struct err *err)
     if (b->rules == NULL) {
         return err_wrap(err, "service rules");
     }
+    b->policy_rules = policy_loader_open(err);
+    if (b->policy_rules == NULL) {
+        return err_wrap(err, "network policies");
+    }
     report(b, "network\tpods 10.244.0.0/%d, services 10.96.0.0/%d", POD_PREFIX, SERVICE_PREFIX);
     return 0;
 }
@@ -324,6 +331,7 @@ static void start_controllers(struct brain *b)
     }
     control_add(b->control, &scheduler_controller);
     b->proxy = proxy_loop_new(b->loop, b->client, b->rules, &proxy);
+    b->policies = policy_loop_new(b->loop, b->client, b->policy_rules);
     struct publish_config publish = {.loop = b->loop,
                                      .client = b->client,
                                      .recorder = b->recorder,
@@ -332,7 +340,8 @@ static void start_controllers(struct brain *b)
                                      .ctx = b};
     b->publish = publish_new(&publish);
     timer_start(b->loop, &b->sweep, SWEEP_DELAY, sweep_ports, b);
-    report(b, "control\t%zu controllers, scheduler, service proxy, published ports", count);
+    report(b, "control\t%zu controllers, scheduler, services, network policies, published ports",
+           count);
 }
 
 static int launch_worker(void *ctx, int fd, struct err *err)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The columns of services, endpoints and ingress classes (spec/api.md 8.2, 8.4).
+// The columns of services, endpoints, ingress classes and network policies (spec/api.md 8.2, 8.4).
 #include "api/cells.h"
 
+#include "api/selector.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -223,6 +224,24 @@ static struct val class_parameters(const struct cell_in *in)
                              STR_ARG(val_text(val_get(p, S("kind")))), group.n == 0 ? "" : ".",
                              STR_ARG(group), STR_ARG(val_text(val_get(p, S("name"))))));
 }
+
+static struct val policy_selector(const struct cell_in *in)
+{
+    struct selector *selector;
+    struct err err;
+    if (selector_of_val(in->arena, val_path(in->obj, "spec.podSelector"), &selector, &err) < 0) {
+        return val_str(S("<error>"));
+    }
+    return text_or_none(selector_format(in->arena, selector));
+}
+
+static const struct column network_policy_list[] = {
+    COLUMN_NAME,
+    COLUMN("Pod-Selector", "string", 0, policy_selector),
+    COLUMN_AGE,
+};
+const struct table_columns columns_network_policy = {network_policy_list,
+                                                     ARRAY_LEN(network_policy_list), NULL};
 
 static const struct column ingress_class_list[] = {
     COLUMN_NAME,

@@ -97,6 +97,7 @@ void api_version_split(struct str api_version, struct str *ret_group, struct str
     X(STATEFUL_SET, "apps", "v1", "StatefulSet")                                                   \
     X(CONTROLLER_REVISION, "apps", "v1", "ControllerRevision")                                     \
     X(LEASE, "coordination.k8s.io", "v1", "Lease")                                                 \
+    X(NETWORK_POLICY, "networking.k8s.io", "v1", "NetworkPolicy")                                  \
     X(PDB, "policy", "v1", "PodDisruptionBudget")                                                  \
     X(ROLE, "rbac.authorization.k8s.io", "v1", "Role")                                             \
     X(ROLE_BINDING, "rbac.authorization.k8s.io", "v1", "RoleBinding")                              \

@@ -66,6 +66,7 @@ struct strategy {
     X(endpoint_slice)                                                                              \
     X(stateful_set)                                                                                \
     X(controller_revision)                                                                         \
+    X(network_policy)                                                                              \
     X(lease)                                                                                       \
     X(pod_disruption_budget)                                                                       \
     X(role)                                                                                        \

@@ -40,6 +40,7 @@ struct table_columns {
     X(endpoint_slice)                                                                              \
     X(endpoints)                                                                                   \
     X(event)                                                                                       \
+    X(network_policy)                                                                              \
     X(ingress_class)                                                                               \
     X(lease)                                                                                       \
     X(namespace)                                                                                   \

@@ -24,11 +24,12 @@ struct rule_row {
 #define VIEW_APPS "controllerrevisions statefulsets statefulsets/scale statefulsets/status"
 
 static const struct rule_row view_rules[] = {
-    {READ, "-",                VIEW_CORE,                                          NULL},
-    {READ, "apps",             VIEW_APPS,                                          NULL},
-    {READ, "policy",           "poddisruptionbudgets poddisruptionbudgets/status", NULL},
-    {READ, "discovery.k8s.io", "endpointslices",                                   NULL},
-    {READ, "events.k8s.io",    "events",                                           NULL},
+    {READ, "-",                 VIEW_CORE,                                          NULL},
+    {READ, "apps",              VIEW_APPS,                                          NULL},
+    {READ, "policy",            "poddisruptionbudgets poddisruptionbudgets/status", NULL},
+    {READ, "networking.k8s.io", "networkpolicies",                                  NULL},
+    {READ, "discovery.k8s.io",  "endpointslices",                                   NULL},
+    {READ, "events.k8s.io",     "events",                                           NULL},
 };
 static const struct rule_row edit_rules[] = {
     {READ,           "-",
@@ -42,6 +43,7 @@ static const struct rule_row edit_rules[] = {
     {READ,           "apps",                VIEW_APPS,                                      NULL},
     {WRITE,          "apps",                "statefulsets statefulsets/scale",              NULL},
     {READ " " WRITE, "policy",              "poddisruptionbudgets",                         NULL},
+    {READ " " WRITE, "networking.k8s.io",   "networkpolicies",                              NULL},
     {READ,           "discovery.k8s.io",    "endpointslices",                               NULL},
     {READ,           "events.k8s.io",       "events",                                       NULL},
     {READ " " WRITE, "coordination.k8s.io", "leases",                                       NULL},

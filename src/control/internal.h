@@ -46,6 +46,16 @@ struct runner {
     struct map keys; /* id -> struct key */
 };
 
+/* All objects of a kind, in key order. The list lives in the arena; the values are borrowed until
+ * control is back in the loop. */
+struct object_list {
+    struct arena *arena;
+    const struct val **list;
+    size_t count;
+    size_t cap;
+};
+struct object_list objects_of(struct client *client, enum kind_id kind, struct arena *arena);
+
 struct kind_slot {
     struct control *control;
     enum kind_id id;

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/internal.h"
 
 #include <stdlib.h>
 
@@ -20,32 +21,15 @@ struct proxy_loop {
     struct timer retry;
 };
 
-struct objects {
-    struct arena *arena;
-    const struct val **list;
-    size_t count;
-    size_t cap;
-};
-
-static bool collect(void *ctx, struct object *object)
-{
-    struct objects *o = ctx;
-    o->list = arena_more(o->arena, o->list, o->count, &o->cap, sizeof o->list[0]);
-    o->list[o->count++] = object_val(object);
-    return true;
-}
-
 static void rebuild(void *ctx);
 
 static void apply(struct proxy_loop *proxy)
 {
     auto_arena struct arena *arena = arena_new(DECIDE_ARENA_MAX);
-    struct objects services = {.arena = arena};
-    struct objects slices = {.arena = arena};
     struct ruleset set;
     struct err err = {0};
-    proxy->client->ops->list(proxy->client, KIND_SERVICE, S(""), collect, &services);
-    proxy->client->ops->list(proxy->client, KIND_ENDPOINT_SLICE, S(""), collect, &slices);
+    struct object_list services = objects_of(proxy->client, KIND_SERVICE, arena);
+    struct object_list slices = objects_of(proxy->client, KIND_ENDPOINT_SLICE, arena);
     proxy_build(arena, services.list, services.count, slices.list, slices.count, &proxy->config,
                 &set);
     if (rule_loader_apply(proxy->loader, &set, &err) < 0) {

@@ -76,7 +76,7 @@ static int on_slots(const struct nlmsghdr *msg, void *ctx)
 static int dump(struct nl *nl, const char *set_name, mnl_cb_t cb, struct affinity *affinity)
 {
     char bytes[NL_MSG_MAX];
-    struct nftnl_set *set = nft_elements_of(set_name);
+    struct nftnl_set *set = nft_elements(NFT_TABLE, set_name);
     struct nlmsghdr *msg =
         nftnl_nlmsg_build_hdr(bytes, NFT_MSG_GETSETELEM, NFPROTO_IPV4, NLM_F_DUMP, 0);
     nftnl_set_elems_nlmsg_build_payload(msg, set);
@@ -97,7 +97,7 @@ void affinity_read(struct nl *nl, struct affinity *ret)
     int code = -1;
     for (int i = 0; i < ATTEMPTS && code < 0; i++) {
         affinity_done(ret); /* EINTR: the rules changed amid the answer */
-        ret->visits = nft_elements_of("affinity");
+        ret->visits = nft_elements(NFT_TABLE, "affinity");
         code = dump(nl, "affinity", on_visits, ret);
         if (code == 0 && has_visits(ret)) {
             code = dump(nl, "eps", on_slots, ret);

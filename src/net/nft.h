@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Building nftables batches: the table's frame (chains, sets, rules) and the elements of one
-// service. Every function appends messages to a batch; rule_loader.c decides which and sends them.
-// Part of net/ alone.
+// Building nftables batches: the parts that every table is made of, the frame of the table of
+// services, and the elements of one service. Every function appends messages to a batch;
+// rule_loader.c decides which and sends them. Part of net/ alone.
 //
 // Table "coracle", family ip:
 //   map eps      address . protocol . port . slot -> endpoint address . port
@@ -17,6 +17,7 @@
 #include "net/internal.h"
 
 struct nftnl_rule;
+struct nftnl_set;
 
 /* Messages in one buffer, sent as one transaction. */
 struct nft_batch {
@@ -35,8 +36,34 @@ enum {
 };
 
 void nft_batch_begin(struct nft_batch *batch);
-/* Ends the batch and asks for an answer to its last message. */
-void nft_batch_end(struct nft_batch *batch);
+/* Ends the batch, sends it as one transaction, waits for the kernel's answer, begins the next one.
+ * An empty batch is not sent. */
+MUST_CHECK int nft_batch_send(struct nft_batch *batch, struct nl *nl, struct err *err);
+
+/* Frames of tables of family ip: nft_clear_table leaves an empty one, whatever was there. */
+struct nft_chain_row {
+    const char *name;
+    const char *type; /* NULL = no hook */
+    uint32_t hook;
+    int32_t priority;
+};
+struct nft_set_row {
+    const char *name;
+    uint32_t flags;
+    uint32_t key_type;
+    uint32_t key_len;
+    uint32_t data_type;
+    uint32_t data_len;
+};
+enum { NFT_TYPE_ADDRESS = 7 }; /* nft's number of ipv4_addr */
+void nft_put_table(struct nft_batch *batch, const char *name, int type, int flags);
+void nft_clear_table(struct nft_batch *batch, const char *name);
+void nft_put_chain(struct nft_batch *batch, const char *table, const struct nft_chain_row *row);
+void nft_put_set(struct nft_batch *batch, const char *table, const struct nft_set_row *row,
+                 uint32_t id);
+/* "These elements of the set of that name": filled by the caller, sent (and freed). */
+struct nftnl_set *nft_elements(const char *table, const char *name);
+void nft_elements_send(struct nft_batch *batch, bool is_add, struct nftnl_set *set);
 
 /* Replaces the table by an empty one with all chains, sets and rules. */
 void nft_put_frame(struct nft_batch *batch, const struct ruleset *set);
@@ -57,8 +84,6 @@ struct nft_target {
     uint16_t pad;
 };
 struct nft_key nft_key_of(const struct rule_service *service, uint32_t slot);
-/* A set that stands for "these elements of the set of that name". */
-struct nftnl_set *nft_elements_of(const char *name);
 
 /* Elements. is_add false deletes. */
 struct nft_slot {

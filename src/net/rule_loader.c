@@ -11,7 +11,6 @@
 #include "base/mem.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@ enum {
     SEND_BYTES_WANTED = 4 << 20,
     SERVICE_BYTES_MAX = 256 << 10, /* 1,260 elements deleted and as many added take half of it */
     BATCH_SERVICES_MAX = 200,
-    ANSWER_BYTES = 64 << 10,
 };
 
 struct loaded {
@@ -113,55 +111,10 @@ void rule_loader_close(struct rule_loader *loader)
     free(loader);
 }
 
-/* Reads answers until the batch's last one; the first error is the result. */
-static int batch_answer(struct rule_loader *loader)
-{
-    auto_free char *answer = xmalloc(ANSWER_BYTES);
-    int first_error = 0;
-    for (;;) {
-        ssize_t got = mnl_socket_recvfrom(loader->nl.socket, answer, ANSWER_BYTES);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return errno;
-        }
-        int left = (int)got;
-        for (struct nlmsghdr *msg = (void *)answer; mnl_nlmsg_ok(msg, left);
-             msg = mnl_nlmsg_next(msg, &left)) {
-            if (msg->nlmsg_type != NLMSG_ERROR ||
-                (int32_t)(msg->nlmsg_seq - loader->batch.first_seq) < 0) {
-                continue;
-            }
-            const struct nlmsgerr *reply = mnl_nlmsg_get_payload(msg);
-            if (first_error == 0) {
-                first_error = -reply->error;
-            }
-            if (msg->nlmsg_seq == loader->batch.answer_seq ||
-                msg->nlmsg_seq == loader->batch.first_seq) {
-                return first_error;
-            }
-        }
-    }
-}
-
 static int batch_send(struct rule_loader *loader, struct err *err)
 {
-    struct nft_batch *batch = &loader->batch;
-    bool is_empty = batch->last == 0; /* nothing after the message that begins it */
-    if (!is_empty) {
-        nft_batch_end(batch);
-        if (mnl_socket_sendto(loader->nl.socket, batch->bytes, batch->used) < 0) {
-            return err_errno(err, "send %zu bytes of rules", batch->used);
-        }
-        errno = batch_answer(loader);
-        if (errno != 0) {
-            return err_errno(err, "load rules");
-        }
-    }
-    nft_batch_begin(batch);
     loader->batch_services = 0;
-    return 0;
+    return nft_batch_send(&loader->batch, &loader->nl, err);
 }
 
 static int batch_service_done(struct rule_loader *loader, struct err *err)

@@ -22,32 +22,53 @@ TEST(create_refuses_in_upstreams_words)
         int code;
         const char *message;
     } rows[] = {
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'a'},'data':{'k':'v'}}",      201, ""  },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'a'}}",                       409,
-         "configmaps \"a\" already exists"                                                         },
-        {KIND_CONFIG_MAP,   "nope",    "{'metadata':{'name':'a'}}",                       404,
-         "namespaces \"nope\" not found"                                                           },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'b','namespace':'x'}}",       400,
-         "the namespace of the provided object does not match the namespace sent on the request"   },
-        {KIND_CONFIG_MAP,   "default", "{'apiVersion':'v2','metadata':{'name':'b'}}",     400,
-         "the API version in the data (v2) does not match the expected API version (v1)"           },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'b','resourceVersion':'5'}}", 500,
-         "resourceVersion should not be set on objects to be created"                              },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{}}",                                 422,
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'a'},'data':{'k':'v'}}",        201, ""  },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'a'}}",                         409,
+         "configmaps \"a\" already exists"                                                             },
+        {KIND_CONFIG_MAP,     "nope",    "{'metadata':{'name':'a'}}",                         404,
+         "namespaces \"nope\" not found"                                                               },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'b','namespace':'x'}}",         400,
+         "the namespace of the provided object does not match the namespace sent on the request"       },
+        {KIND_CONFIG_MAP,     "default", "{'apiVersion':'v2','metadata':{'name':'b'}}",       400,
+         "the API version in the data (v2) does not match the expected API version (v1)"               },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'b','resourceVersion':'5'}}",   500,
+         "resourceVersion should not be set on objects to be created"                                  },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{}}",                                   422,
          "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is "
-         "required"                                                                                },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'b'},'data':{'a b':'v'}}",    422,
+         "required"                                                                                    },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'b'},'data':{'a b':'v'}}",      422,
          "ConfigMap \"b\" is invalid: data[a b]: Invalid value: \"a b\": a valid config key must "
          "consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
-         "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"                          },
-        {KIND_CONFIG_MAP,   "default", "{'metadata':{'name':'b'},'data':[]}",             400, NULL},
-        {KIND_NAMESPACE,    "",        "{'metadata':{'name':'a.b'}}",                     422, NULL},
-        {KIND_ROLE,         "default",
+         "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"                              },
+        {KIND_CONFIG_MAP,     "default", "{'metadata':{'name':'b'},'data':[]}",               400, NULL},
+        {KIND_NAMESPACE,      "",        "{'metadata':{'name':'a.b'}}",                       422, NULL},
+        {KIND_ROLE,           "default",
          "{'metadata':{'name':'system:x'},'rules':[{'verbs':['get'],"
-         "'apiGroups':[''],'resources':['pods']}]}",                                      201, ""  },
-        {KIND_ROLE_BINDING, "default",
-         "{'metadata':{'name':'b'},'roleRef':{'kind':'Role','name':''}}",                 422,
-         "RoleBinding.rbac.authorization.k8s.io \"b\" is invalid: roleRef.name: Required value"    },
+         "'apiGroups':[''],'resources':['pods']}]}",                                          201, ""  },
+        {KIND_ROLE_BINDING,   "default",
+         "{'metadata':{'name':'b'},'roleRef':{'kind':'Role','name':''}}",                     422,
+         "RoleBinding.rbac.authorization.k8s.io \"b\" is invalid: roleRef.name: Required value"        },
+        {KIND_NETWORK_POLICY, "default",
+         "{'metadata':{'name':'n'},'spec':{'podSelector':{},'policyTypes':['Up'],'ingress':["
+         "{'ports':[{'port':0},{'port':'x','endPort':5},{'endPort':5}],"
+         "'from':[{},{'podSelector':{},'ipBlock':{'cidr':'10.0.0.0'}}]}],'egress':[{'to':[{"
+         "'ipBlock':{'cidr':'fd00::/8','except':['fd00::/8','fc00::/16','fd01::/16']}}]}]}}", 422,
+         "NetworkPolicy.networking.k8s.io \"n\" is invalid: ["
+         "spec.ingress[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive, "
+         "spec.ingress[0].ports[1].endPort: Invalid value: 5: may not be specified when `port` is "
+         "non-numeric, "
+         "spec.ingress[0].ports[2].endPort: Invalid value: 5: may not be specified when `port` is "
+         "not specified, "
+         "spec.ingress[0].from[0]: Required value: must specify a peer, "
+         "spec.ingress[0].from[1].ipBlock.cidr: Invalid value: \"10.0.0.0\": must be a valid CIDR "
+         "value, (e.g. 10.9.8.0/24 or 2001:db8::/64), "
+         "spec.ingress[0].from[1]: Forbidden: may not specify both ipBlock and another peer, "
+         "spec.egress[0].to[0].ipBlock.except[0]: Invalid value: \"fd00::/8\": must be a strict "
+         "subset of `cidr`, "
+         "spec.egress[0].to[0].ipBlock.except[1]: Invalid value: \"fc00::/16\": must be a strict "
+         "subset of `cidr`, "
+         "spec.policyTypes[0]: Unsupported value: \"Up\": supported values: \"Ingress\", "
+         "\"Egress\"]"                                                                                 },
     };
     struct api_bench b;
     bench_open(&b);
