@@ -85,37 +85,56 @@ static int cmp_entry(const void *a, const void *b)
     return order != 0 ? order : str_cmp(x->subresource, y->subresource);
 }
 
-/* More than ten Update entries: the oldest become one, "ancient-changes". */
+/* The oldest Update entry of that version before place; NULL when there is none. */
+static struct entry *first_of_version(struct entries *entries, size_t place)
+{
+    for (size_t i = 0; i < place; i++) {
+        struct entry *entry = &entries->list[i];
+        if (!entry_is_apply(entry) && !fields_is_empty(&entry->fields) &&
+            str_eq(entry->api_version, entries->list[place].api_version)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* More than ten Update entries: the oldest of a version become one, "ancient-changes". An entry
+ * that is alone with its version stays; so do entries of Apply. */
 static void cap_updates(struct arena *arena, struct entries *entries)
 {
     size_t updates = 0;
     for (size_t i = 0; i < entries->count; i++) {
-        updates += !entry_is_apply(&entries->list[i]);
+        const struct entry *entry = &entries->list[i];
+        updates += !entry_is_apply(entry) && !fields_is_empty(&entry->fields);
     }
     if (updates <= UPDATE_ENTRIES_MAX) {
         return;
     }
     qsort(entries->list, entries->count, sizeof(*entries->list), cmp_entry);
     struct writer ancient = {.manager = S("ancient-changes"), .operation = S("Update")};
-    struct entries kept = {0};
-    for (size_t i = 0; i < entries->count; i++) {
+    for (size_t i = 0; i < entries->count && updates > UPDATE_ENTRIES_MAX; i++) {
         struct entry *entry = &entries->list[i];
-        if (entry_is_apply(entry) || updates < UPDATE_ENTRIES_MAX) {
-            *push(arena, &kept) = *entry;
+        struct entry *first = first_of_version(entries, i);
+        if (entry_is_apply(entry) || fields_is_empty(&entry->fields) || first == NULL) {
             continue;
         }
-        updates--;
         ancient.api_version = entry->api_version;
-        struct entry *to = entries_need(arena, &kept, &ancient);
-        to->fields = fields_union(arena, &to->fields, &entry->fields);
-        to->time = entry->time;
+        struct entry *bucket = entries_find(entries, &ancient);
+        if (bucket == NULL) {
+            bucket = first;
+            bucket->manager = ancient.manager;
+            bucket->subresource = ancient.subresource;
+        }
+        struct entry *from = entry == bucket ? first : entry;
+        bucket->fields = fields_union(arena, &bucket->fields, &from->fields);
+        bucket->time = entry->time;
+        from->fields = val_map(); /* not written */
+        updates--;
     }
-    *entries = kept;
 }
 
 void entries_write(struct arena *arena, struct entries *entries, struct val *obj)
 {
-    cap_updates(arena, entries);
     if (entries->count != 0) {
         qsort(entries->list, entries->count, sizeof(*entries->list), cmp_entry);
     }
@@ -193,11 +212,8 @@ void managed_update(struct arena *arena, const struct schema_type *type,
     fields_compare(arena, typed_root(type), old, obj, &diff);
     fields_strip(&diff.changed, writer->has_status, writer->subresource);
     fields_strip(&diff.removed, /*has_status=*/false, S(""));
-    if (diff.changed.n == 0 && diff.removed.n == 0) {
-        if (given != NULL && before != NULL && val_eq(given, before)) {
-            return;
-        }
-        entries_write(arena, &entries, obj);
+    if (diff.changed.n == 0 && diff.removed.n == 0 && given != NULL && before != NULL &&
+        val_eq(given, before)) {
         return;
     }
     entries_take(arena, &entries, NULL, &diff);
@@ -207,6 +223,7 @@ void managed_update(struct arena *arena, const struct schema_type *type,
         struct val time = meta_time(arena, writer->now_wall);
         own->time = val_text(&time);
     }
+    cap_updates(arena, &entries);
     entries_write(arena, &entries, obj);
 }
 

@@ -21,7 +21,7 @@ struct entries {
 };
 /* Entries that can't be read are left out. */
 void entries_read(struct arena *arena, const struct val *managed_fields, struct entries *ret);
-/* Sorts, caps and sets them as obj's managedFields; empty ones vanish. */
+/* Sorts and sets them as obj's managedFields; empty ones vanish. */
 void entries_write(struct arena *arena, struct entries *entries, struct val *obj);
 struct entry *entries_find(struct entries *entries, const struct writer *writer);
 struct entry *entries_need(struct arena *arena, struct entries *entries,

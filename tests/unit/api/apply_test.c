@@ -268,6 +268,72 @@ TEST(many_updaters_become_ancient)
     bench_close(&b);
 }
 
+/* A version has a bucket of its own, and an entry that is alone with its version stays. */
+TEST(ancient_changes_are_kept_apart_by_version)
+{
+    struct api_bench b;
+    bench_open(&b);
+    struct answer got = apply_cm(&b, "one", "{'x':'1'}", false);
+    auto_buf struct buf body;
+    buf_init(&body, 1 << 14);
+    (void)buf_add(&body, S("{'data':{'y':'2'},'metadata':{'managedFields':["));
+    static const char *const versions[] = {"v0", "v2", "v3", "v2", "v1", "v1",
+                                           "v1", "v1", "v1", "v1", "v1", "v1"};
+    for (int i = 0; i < 12; i++) {
+        (void)buf_addf(&body,
+                       "%s{'manager':'%s','operation':'Update','apiVersion':'%s','fieldsType':"
+                       "'FieldsV1','time':'2026-01-01T00:00:%02dZ','fieldsV1':{'f:data':{'f:k%02d':"
+                       "{}}}}",
+                       i == 0 ? "" : ",", i == 7 ? "ancient-changes" : "m", versions[i], i, i);
+    }
+    (void)buf_add(&body, S("]}}"));
+    got = ask(&b, (struct ask){.verb = VERB_PATCH,
+                               .patch = PATCH_MERGE,
+                               .kind = KIND_CONFIG_MAP,
+                               .ns = "default",
+                               .name = "a",
+                               .manager = "new",
+                               .body = arena_dup(b.arena, buf_str(&body)).p});
+    EXPECT_STR(q(&b, "m Update {'f:data':{'f:k00':{}}}\n"
+                     "m Update {'f:data':{'f:k02':{}}}\n"
+                     "ancient-changes Update {'f:data':{'f:k01':{},'f:k03':{}}}\n"
+                     "m Update {'f:data':{'f:k04':{}}}\n"
+                     "ancient-changes Update {'f:data':{'f:k05':{},'f:k06':{},'f:k07':{}}}\n"
+                     "m Update {'f:data':{'f:k08':{}}}\n"
+                     "m Update {'f:data':{'f:k09':{}}}\n"
+                     "m Update {'f:data':{'f:k10':{}}}\n"
+                     "m Update {'f:data':{'f:k11':{}}}\n"
+                     "new Update {'f:data':{'f:y':{}}}"),
+               owners(&b, &got.val));
+    bench_close(&b);
+}
+
+/* Applying counts no entries: what it wrote once, it writes again. */
+TEST(an_intent_applied_twice_leaves_updaters_alone)
+{
+    struct api_bench b;
+    bench_open(&b);
+    (void)apply_cm(&b, "one", "{'x':'1'}", false);
+    for (int i = 0; i < 10; i++) {
+        char manager[20];
+        char body[60];
+        snprintf(manager, sizeof(manager), "m%02d", i);
+        snprintf(body, sizeof(body), "{'data':{'k%02d':'v'}}", i);
+        (void)ask(&b, (struct ask){.verb = VERB_PATCH,
+                                   .patch = PATCH_MERGE,
+                                   .kind = KIND_CONFIG_MAP,
+                                   .ns = "default",
+                                   .name = "a",
+                                   .manager = manager,
+                                   .body = body});
+    }
+    struct answer first = apply_cm(&b, "one", "{'x':'1','y':'2'}", false);
+    EXPECT_INT(11, val_count(val_path(&first.val, "metadata.managedFields")));
+    struct answer second = apply_cm(&b, "one", "{'x':'1','y':'2'}", false);
+    EXPECT(str_eq(first.json, second.json));
+    bench_close(&b);
+}
+
 static struct answer apply_set(struct api_bench *b, const char *security)
 {
     char body[500];
