@@ -69,6 +69,10 @@ static bool write_number(struct writer *w, const struct val *v)
     auto_buf struct buf text;
     buf_init(&text, 64);
     (void)json_write(&text, v);
+    bool is_wide = v->type == VAL_DOUBLE && (v->d >= 0x1p53 || v->d <= -0x1p53);
+    if (is_wide && str_search(buf_str(&text), S("e")) < 0) {
+        (void)buf_add(&text, S(".0")); /* its digits alone would be read as another integer */
+    }
     return write_scalar(w, buf_str(&text), YAML_PLAIN_SCALAR_STYLE);
 }
 

@@ -97,6 +97,24 @@ TEST(yaml_writes_as_kubectl_does)
                buf_str(&out));
 }
 
+/* Its shortest digits are another number where all digits count. */
+TEST(yaml_keeps_doubles_that_look_like_integers)
+{
+    static const double doubles[] = {7821421714485896812.0, -7821421714485896812.0, 0x1p53, 1e20,
+                                     1e300};
+    auto_arena struct arena *arena = arena_new(1 << 20);
+    for (size_t i = 0; i < ARRAY_LEN(doubles); i++) {
+        struct err err;
+        struct val v = val_double(doubles[i]);
+        struct val again;
+        auto_buf struct buf text;
+        buf_init(&text, 100);
+        EXPECT_INT(0, yaml_write(&text, &v, &err));
+        EXPECT_INT(0, yaml_read(buf_str(&text), arena, NULL, &again, &err));
+        EXPECT(val_eq(&v, &again));
+    }
+}
+
 static void collect(void *ctx, struct str path)
 {
     (void)buf_addf(ctx, STR_FMT ";", STR_ARG(path));
