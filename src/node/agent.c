@@ -254,6 +254,7 @@ static void adopted(void *ctx, const struct err *err)
     client->ops->watch(client, KIND_SECRET, material_changed, node);
     client->ops->watch(client, KIND_PVC, material_changed, node);
     client->ops->watch(client, KIND_PV, material_changed, node);
+    node_images_start(node);
 }
 
 static int make_dirs(struct node *node, struct err *err)
@@ -332,6 +333,7 @@ void node_free(struct node *node)
         return;
     }
     node_registration_stop(node);
+    node_images_stop(node);
     node_orphans_done(node);
     timer_stop(&node->shutdown_timer);
     if (node->sessions) {

@@ -31,6 +31,7 @@ struct image {
 
 /* dir is made when absent. Reads the index; ERR_CORRUPT names the file. */
 struct image_store *image_store_open(struct loop *loop, const char *dir, struct err *err);
+const char *image_store_dir(const struct image_store *store);
 void image_store_close(struct image_store *store);
 /* Where pulls run: launch starts "image-worker" where registries can be reached, with fd (not
  * owned) as its standard input and output. Without it the worker is a child of this process. */

@@ -79,7 +79,8 @@ void image_entry_set_access(struct image_entry *e, const struct val *access)
 }
 
 /* One row of the index, or of a worker's answer. */
-static int add_image(struct image_store *store, const struct val *row, struct err *err)
+static int add_image(struct image_store *store, const struct val *row, usec seen_at,
+                     struct err *err)
 {
     struct str id = val_text_at(row, "id");
     struct image_entry *e = map_find(&store->images, id);
@@ -88,6 +89,7 @@ static int add_image(struct image_store *store, const struct val *row, struct er
     if (e == NULL) {
         e = xcalloc(1, sizeof *e);
         e->arena = arena_new(1 << 20);
+        e->seen_at = seen_at;
         e->image.id = arena_dup(e->arena, id);
         e->image.digest = arena_dup(e->arena, val_text_at(row, "digest"));
         e->image.bytes = (uint64_t)val_number_at(row, "bytes", 0);
@@ -206,7 +208,7 @@ static int read_index(struct image_store *store, struct err *err)
         return err_set(err, ERR_CORRUPT, "index of images '%s' can't be read", path);
     }
     for (size_t i = 0; i < val_count(&list); i++) {
-        if (add_image(store, val_at(&list, i), err) < 0) {
+        if (add_image(store, val_at(&list, i), /*seen_at=*/0, err) < 0) {
             return err->code;
         }
     }
@@ -231,6 +233,11 @@ struct image_store *image_store_open(struct loop *loop, const char *dir, struct 
     }
     image_store_sweep(store, SWEEP_WHOLE);
     return store;
+}
+
+const char *image_store_dir(const struct image_store *store)
+{
+    return store->dir;
 }
 
 void image_store_close(struct image_store *store)
@@ -311,7 +318,7 @@ void image_each(struct image_store *store, void (*each)(void *ctx, const struct 
 int image_store_add(struct image_store *store, const struct val *rows, struct err *err)
 {
     for (size_t i = 0; i < val_count(rows); i++) {
-        if (add_image(store, val_at(rows, i), err) < 0) {
+        if (add_image(store, val_at(rows, i), loop_now(store->loop), err) < 0) {
             return err->code;
         }
     }

@@ -21,6 +21,8 @@ struct image_entry {
     struct doc *access; /* what image.access is */
     struct str *layers; /* bottom first: names below layers/ */
     size_t layers_count;
+    usec seen_at; /* 0 = it was there at start */
+    usec used_at; /* when image_gc saw it last in use */
 };
 
 struct image_store {

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,7 +28,7 @@ static void write_line(const struct val *line)
     (void)json_write(&text, line);
     (void)buf_addc(&text, '\n');
     if (fd_write_all(STDOUT_FILENO, buf_str(&text), &err) < 0) {
-        exit(1); /* nobody listens any more */
+        _exit(1); /* nobody listens any more */
     }
 }
 
@@ -144,5 +143,5 @@ void image_worker_main(void)
         (void)val_set(arena, &answer, S("code"), val_int(err.code));
     }
     write_line(&answer);
-    exit(r < 0 ? 1 : 0);
+    _exit(r < 0 ? 1 : 0);
 }

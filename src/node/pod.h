@@ -73,6 +73,8 @@ struct node {
     struct timer shutdown_timer;
     struct timer lease_timer;
     struct timer status_timer;
+    struct timer images_timer;
+    bool has_gc_failed; /* the last time */
     struct timer orphan_timer;
     struct timer kill_timer;
     bool is_lease_known;
@@ -102,6 +104,9 @@ void pod_lookup_fill(struct node *node, struct pod_lookup *ret);
 /* agent_node.c: the Node object and its lease. */
 void node_register(struct node *node);
 void node_registration_stop(struct node *node);
+/* agent_images.c: room on the disk of images. */
+void node_images_start(struct node *node);
+void node_images_stop(struct node *node);
 /* agent_claims.c: directories of volumes that are being deleted. */
 void node_volume_event(struct node *node, struct object *object);
 

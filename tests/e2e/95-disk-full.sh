@@ -40,3 +40,17 @@ rm "$SMALL_DISK/filler"
 t "with room, writes are taken again" soon 20 kubectl create configmap after --from-literal=a=b
 t_is "by the same process" "$brain" pid_of brain
 t_is "nothing was lost on the way" "" missing
+
+say "images go when the disk is full, and none that is in use"
+t "images" "$coracle" image load build/images/busybox.tar build/images/moscow-time.tar --name "$name" --data "$data"
+t "a pod that needs one of them" kubectl run busy --image=busybox --restart=Always --overrides='{"spec":{"terminationGracePeriodSeconds":1}}' -- sleep 1000
+t "runs" kubectl wait --for=condition=Ready --timeout=30s pod/busy
+t "down" "$coracle" down --name "$name" --data "$data"
+almost() { dd if=/dev/zero of="$SMALL_DISK/filler" bs=1k count=$(($(df --output=avail "$SMALL_DISK" | tail -n 1) - 4000)) 2>&1; }
+t "the disk is almost full" almost
+cluster_up
+left() { "$coracle" image list --name "$name" --data "$data" --json | jq -r '[.images[].names[]] | map(select(test("@") | not)) | sort | join(" ")'; }
+t "the unused ones go" soon 60 is left = 'docker.io/library/busybox:1.35 docker.io/library/busybox:latest'
+t "the pod runs again" kubectl wait --for=condition=Ready --timeout=30s pod/busy
+node_events() { kubectl get events --field-selector involvedObject.kind=Node -o jsonpath='{range .items[*]}{.type} {.reason} {.message}{"\n"}{end}'; }
+t_has "that it was not enough is told" "Warning FreeDiskSpaceFailed Insufficient free disk space on the node's image filesystem \(9[0-9]% of 48\.0 MiB used\)" node_events
