@@ -21,7 +21,7 @@ bool service_is_headless(const struct val *service)
     return str_eq(val_text_at(service, "spec.clusterIP"), S("None"));
 }
 
-static bool selects(const struct val *service, const struct val *pod)
+bool service_selects(const struct val *service, const struct val *pod)
 {
     const struct val *selector = selector_of(service);
     const struct val *labels = meta_labels(pod);
@@ -119,7 +119,7 @@ struct endpoint *service_endpoints(const struct view *view, struct arena *arena,
     size_t count = 0;
     for (size_t i = 0; i < pods.count; i++) {
         const struct val *pod = pods.list[i];
-        if (!selects(service, pod) || pod_is_terminal(pod)) {
+        if (!service_selects(service, pod) || pod_is_terminal(pod)) {
             continue;
         }
         struct str ip = pod_ip(pod, is_v6);
@@ -170,8 +170,8 @@ static bool search_service(void *ctx, const struct val *service)
 {
     const struct search *search = ctx;
     if (service_is_managed(service) &&
-        (selects(service, search->pod) ||
-         (search->before != NULL && selects(service, search->before)))) {
+        (service_selects(service, search->pod) ||
+         (search->before != NULL && service_selects(service, search->before)))) {
         search->add(search->ctx, meta_ns(service), meta_name(service));
     }
     return true;

@@ -21,6 +21,7 @@ struct endpoint {
 /* The Service has a selector and is no ExternalName: its endpoints are ours to manage. */
 bool service_is_managed(const struct val *service);
 bool service_is_headless(const struct val *service);
+bool service_selects(const struct val *service, const struct val *pod);
 /* Endpoints of one family in pod name order. */
 struct endpoint *service_endpoints(const struct view *view, struct arena *arena,
                                    const struct val *service, bool is_v6, size_t *ret_count);

@@ -254,6 +254,7 @@ static void adopted(void *ctx, const struct err *err)
     client->ops->watch(client, KIND_SECRET, material_changed, node);
     client->ops->watch(client, KIND_PVC, material_changed, node);
     client->ops->watch(client, KIND_PV, material_changed, node);
+    client->ops->watch(client, KIND_ENDPOINT_SLICE, pod_names_changed, node);
     node_images_start(node);
 }
 

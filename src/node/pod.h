@@ -171,6 +171,11 @@ struct pod_source pod_source(const struct pod *pod);
 
 void pod_network_up(struct pod *pod);
 void pod_network_down(struct pod *pod);
+
+/* pod_name.c: until when containers wait for the pod's name to be in DNS; 0 = not, or no longer. */
+usec pod_name_wait(const struct pod *pod);
+void pod_names_changed(void *ctx, const struct kind *kind, struct object *object,
+                       struct object *before, bool is_delete); /* a watch of slices; ctx = node */
 /* The pins of an earlier brain are still there. */
 bool pod_sandbox_exists(const struct pod *pod);
 struct str pod_pin(const struct pod *pod, const char *kind, struct arena *arena);

@@ -324,7 +324,7 @@ static bool decide_ground(const struct pod_facts *f, struct plan *plan)
 
 static void decide_run(const struct pod_facts *f, struct arena *arena, struct plan *plan)
 {
-    if (!decide_ground(f, plan)) {
+    if (!decide_ground(f, plan) || !is_due(f, plan, f->name_wait_until)) {
         return;
     }
     for (size_t i = 0; i < f->slots_count; i++) {

@@ -92,19 +92,20 @@ struct pod_facts {
     enum sandbox_state sandbox_state;
     int sandbox; /* number of the present or next sandbox */
     usec sandbox_retry_at;
-    char ip[16];         /* empty = none; kept after the sandbox is gone */
-    char *host_ip;       /* owned */
-    bool is_gone;        /* the object was removed (forced) */
-    bool is_blocked;     /* something older of this name still runs */
-    bool is_port_taken;  /* a pod that is here already has one of its host ports */
-    bool is_shutdown;    /* the node stops: stop, but write no end */
-    const char *runtime; /* "crun": prefix of container ids */
-    char *end_reason;    /* DeadlineExceeded, a rejection …; owned, NULL = none */
-    char *end_message;   /* owned */
-    usec start_wall;     /* status.startTime; 0 = not yet */
-    usec stop_begun_at;  /* when deletion was first seen; 0 = not */
-    int removing_count;  /* removals of dead containers under way */
-    bool has_mounts;     /* something may be mounted */
+    char ip[16];          /* empty = none; kept after the sandbox is gone */
+    char *host_ip;        /* owned */
+    bool is_gone;         /* the object was removed (forced) */
+    bool is_blocked;      /* something older of this name still runs */
+    usec name_wait_until; /* its name isn't in DNS yet: no container before then; 0 = no wait */
+    bool is_port_taken;   /* a pod that is here already has one of its host ports */
+    bool is_shutdown;     /* the node stops: stop, but write no end */
+    const char *runtime;  /* "crun": prefix of container ids */
+    char *end_reason;     /* DeadlineExceeded, a rejection …; owned, NULL = none */
+    char *end_message;    /* owned */
+    usec start_wall;      /* status.startTime; 0 = not yet */
+    usec stop_begun_at;   /* when deletion was first seen; 0 = not */
+    int removing_count;   /* removals of dead containers under way */
+    bool has_mounts;      /* something may be mounted */
     bool is_unmounting;
     bool is_deleting; /* the final DELETE is under way */
     usec delete_retry_at;

@@ -628,6 +628,7 @@ static void decide_and_perform(struct pod *pod)
     for (int round = 0; round < 8 && !pod->is_over; round++) {
         pod->facts.is_blocked = is_blocked(pod) || node_orphan_blocks(pod);
         pod->facts.is_port_taken = is_port_taken(pod);
+        pod->facts.name_wait_until = pod_name_wait(pod);
         pod_decide(&pod->facts, arena, plan);
         for (size_t i = 0; i < plan->count && !pod->is_over; i++) {
             perform(pod, &plan->steps[i]);

@@ -251,6 +251,14 @@ TEST(pod_decide_waits_for_ground)
     pod_decide(&f.facts, f.arena, &plan);
     EXPECT_INT(0, plan.count);
     EXPECT_INT(60 * USEC_PER_SEC, plan.wake_at);
+    f.volumes[0].state = VOLUME_MOUNTED;
+    f.facts.name_wait_until = 52 * USEC_PER_SEC;
+    pod_decide(&f.facts, f.arena, &plan);
+    EXPECT_INT(0, plan.count);
+    EXPECT_INT(52 * USEC_PER_SEC, plan.wake_at);
+    f.facts.now = 52 * USEC_PER_SEC;
+    pod_decide(&f.facts, f.arena, &plan);
+    EXPECT_INT(STEP_CREATE, plan.steps[0].type);
     free(f.volumes[0].name);
     done(&f);
 }
