@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `coracle image pull`: sends the user's credentials along, shows what comes. The credentials are
-// those that `docker login` and `podman login` keep; credential helpers are not asked.
+// those that `docker login` and `podman login` keep, in files or with credential helpers.
 #include "base/enc.h"
 #include "base/fd.h"
 #include "base/limits.h"
@@ -14,7 +14,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LAYERS_SHOWN_MAX = 128, ANSWER_ARENA_MAX = 1 << 20 };
+enum {
+    DOCUMENT_BYTES_MAX = BODY_BYTES_MAX / 8,
+    LAYERS_SHOWN_MAX = 128,
+    ANSWER_ARENA_MAX = 1 << 20
+};
 
 /* Files of credentials, in the order in which they are asked: variable, rest of the path. */
 static const struct {
@@ -28,11 +32,21 @@ static const struct {
     {"HOME",               "/.config/containers/auth.json"},
 };
 
-static int add_document(struct cli *cli, const char *path, struct val *documents, struct err *err)
+static void add_text(struct cli *cli, const struct val *document, struct val *documents)
 {
     auto_buf struct buf text;
+    buf_init(&text, DOCUMENT_BYTES_MAX);
+    (void)json_write(&text, document);
+    (void)val_push(cli->arena, documents, val_str(arena_dup(cli->arena, buf_str(&text))));
+}
+
+static int add_document(struct cli *cli, const char *path, struct str image, struct val *documents,
+                        struct err *err)
+{
+    struct val more;
+    auto_buf struct buf text;
     struct val v;
-    buf_init(&text, BODY_BYTES_MAX / 8);
+    buf_init(&text, DOCUMENT_BYTES_MAX);
     if (file_read(AT_FDCWD, path, &text, err) < 0) {
         return err->code;
     }
@@ -40,19 +54,22 @@ static int add_document(struct cli *cli, const char *path, struct val *documents
     if (json_read(copy, cli->arena, NULL, &v, err) < 0) {
         return err_wrap(err, "'%s'", path);
     }
-    (void)val_push(cli->arena, documents, val_str(copy));
+    if (credential_helper_ask(cli, &v, image, &more)) {
+        add_text(cli, &more, documents);
+    }
+    add_text(cli, &v, documents);
     return 0;
 }
 
-static int read_documents(struct cli *cli, struct val *documents, struct err *err)
+static int read_documents(struct cli *cli, struct str image, struct val *documents, struct err *err)
 {
     if (cli->authfile.n > 0) {
-        return add_document(cli, cli->authfile.p, documents, err);
+        return add_document(cli, cli->authfile.p, image, documents, err);
     }
     for (size_t i = 0; i < ARRAY_LEN(auth_files); i++) {
         const char *base = getenv(auth_files[i].variable);
         auto_free char *path = xasprintf("%s%s", base == NULL ? "" : base, auth_files[i].rest);
-        if (base != NULL && base[0] != '\0' && add_document(cli, path, documents, err) < 0 &&
+        if (base != NULL && base[0] != '\0' && add_document(cli, path, image, documents, err) < 0 &&
             err->code != ERR_NOT_FOUND) {
             return err->code;
         }
@@ -161,7 +178,7 @@ int image_pull_verb(struct cli *cli, struct str name)
     buf_init(&path, BODY_BYTES_MAX);
     (void)buf_add(&path, S("/pulls?name="));
     (void)percent_encode(&path, name);
-    if (read_documents(cli, &documents, &err) < 0) {
+    if (read_documents(cli, name, &documents, &err) < 0) {
         cli_error("image pull: credentials: %s", err.msg);
         return EXIT_FAILED;
     }

@@ -37,6 +37,11 @@ int cmd_image(struct cli *cli);
 int cmd_unshare(struct cli *cli);
 int cmd_version(struct cli *cli);
 
+/* Asks the credential helper that a docker configuration names for an image's registry: true with a
+ * configuration that has its answer. Tells what goes wrong. */
+bool credential_helper_ask(struct cli *cli, const struct val *config, struct str image,
+                           struct val *ret);
+
 /* Prints "coracle: text" to standard error. */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

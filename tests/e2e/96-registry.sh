@@ -92,6 +92,27 @@ t_has "in words" 'token server http://.*: 401 Unauthorized' echo "$out"
 mkdir -p "$HOME/.docker"
 cp "$work/auth.json" "$HOME/.docker/config.json"
 t "the user's own password gets a token" pull "$here/token/app:1"
+mkdir "$work/bin"
+printf '#!/bin/sh\nread -r server\n[ "$1 $server" = "get %s" ] || { echo "credentials not found in native keychain"; exit 1; }\necho '\''{"ServerURL":"x","Username":"me","Secret":"secret"}'\' "$here" >"$work/bin/docker-credential-good"
+printf '#!/bin/sh\nexec yes\n' >"$work/bin/docker-credential-endless"
+printf '#!/bin/sh\necho locked\nexit 3\n' >"$work/bin/docker-credential-locked"
+chmod +x "$work"/bin/*
+helped() { # CONFIG IMAGE: with this docker configuration
+    printf '%s' "$1" >"$work/helper.json"
+    PATH=$work/bin:$PATH pull "$2" --authfile "$work/helper.json" 2>&1
+}
+t "a credential helper has the password" helped '{"credHelpers":{"'"$here"'":"good"}}' "$here/basic/app:1"
+t "a store for all registries too" helped '{"auths":{"'"$here"'":{}},"credsStore":"good"}' "$here/basic/app:1"
+t_has "one that knows nothing says nothing" '^pulled ' helped '{"credsStore":"good"}' "localhost:$port/plain/busybox:1"
+while read -r helper pattern; do
+    t_fails "helper $helper gives none" helped '{"credsStore":"'"$helper"'"}' "$here/basic/app:1"
+    t_has "which is told: $helper" "credential helper 'docker-credential-$helper': $pattern.*going on without.*401 Unauthorized" echo "${out//$'\n'/ }"
+done <<'END'
+endless its answer is over 65536 bytes
+locked it ended with code 3: locked
+missing start it: No such file or directory
+../locked not a helper's name
+END
 t "nobody's token" pull "$here/public/app:1"
 t "tokens that are used up are fetched anew" pull "$here/expiring/app:1"
 t "blobs on another host" pull "$here/moved/app:1"
