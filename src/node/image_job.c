@@ -2,20 +2,22 @@
 //
 // Workers of the image store: each is a process that gets its request as one line of JSON on a
 // socket, answers with lines, {"progress": …} and at last {"images": […]} or {"error": …}, and
-// ends. JOBS_MAX pulls run side by side, and as many loads;
-// the others wait. Closing our end of the socket ends the worker.
+// ends. JOBS_MAX pulls run side by side, and as many loads; the others wait. No registry has all
+// places, so that a slow one holds up its own images only. Closing our end of the socket ends the
+// worker.
 #include "base/fd.h"
 #include "base/mem.h"
 #include "data/json.h"
 #include "node/image_load.h"
 #include "node/image_store.h"
+#include "registry/reference.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 3, CHUNK_BYTES = 8 << 10 };
+enum { JOBS_MAX = 4, JOBS_OF_REGISTRY_MAX = 3, CHUNK_BYTES = 8 << 10 };
 
 struct image_job {
     struct list node;
@@ -31,6 +33,7 @@ struct image_job {
     struct child *child;
     struct buf lines; /* not yet taken */
     struct list pulls;
+    char *registry; /* NULL = a load */
     /* a load has these instead of pulls */
     image_loaded_fn *loaded;
     void *ctx;
@@ -70,6 +73,7 @@ static void job_free(struct image_job *job)
     }
     buf_done(&job->lines);
     free(job->request);
+    free(job->registry);
     free(job);
 }
 
@@ -269,22 +273,36 @@ static void job_refuse(struct image_job *job, const struct err *err)
     job_free(job);
 }
 
+/* Those that run already and take a place from job. */
+static bool has_place(const struct image_store *store, const struct image_job *job)
+{
+    struct list *it;
+    struct list *next;
+    int running = 0;
+    int of_registry = 0;
+    list_foreach (it, next, &store->jobs) {
+        const struct image_job *other = container_of(it, struct image_job, node);
+        if (other->is_started && (other->registry == NULL) == (job->registry == NULL)) {
+            running++;
+            of_registry += job->registry != NULL && strcmp(job->registry, other->registry) == 0;
+        }
+    }
+    return running < JOBS_MAX && of_registry < JOBS_OF_REGISTRY_MAX;
+}
+
 static void kick(void *ctx)
 {
     struct image_store *store = ctx;
     struct list *it;
     struct list *next;
-    int running[2] = {0}; /* pulls; loads, which wait for no registry */
     list_foreach (it, next, &store->jobs) {
         struct image_job *job = container_of(it, struct image_job, node);
         struct err err;
-        if (!job->is_started && running[job->loaded != NULL] < JOBS_MAX &&
-            job_start(job, &err) < 0) {
+        if (!job->is_started && has_place(store, job) && job_start(job, &err) < 0) {
             start_next(store);
             job_refuse(job, &err); /* may change the list: the others have their turn later */
             return;
         }
-        running[job->loaded != NULL]++;
     }
 }
 
@@ -303,6 +321,14 @@ static char *write_request(const struct image_store *store, struct arena *arena,
     (void)json_write(&text, request);
     (void)buf_addc(&text, '\n');
     return buf_take(&text);
+}
+
+static char *registry_of(struct str ref)
+{
+    struct reference r;
+    struct err err;
+    struct str domain = reference_parse(ref, &r, &err) < 0 ? ref : r.domain;
+    return xasprintf(STR_FMT, STR_ARG(domain));
 }
 
 /* request is owned from here on. */
@@ -358,6 +384,7 @@ struct image_pull *image_pull(struct image_store *store, struct str ref,
     struct image_job *job = job_find(store, text);
     if (job == NULL) {
         job = job_new(store, text);
+        job->registry = registry_of(ref);
     } else {
         free(text);
     }

@@ -6,7 +6,6 @@
 //      └── cut off, refused for now ┘ ── wrong, or too often ──▶ the first error ends it all
 #include "registry/blobs.h"
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "registry/digest.h"
@@ -283,10 +282,25 @@ static void blob_start(struct blob *b)
     transfer_start(config->transfers, &request, &sink);
 }
 
+usec blobs_time_max(const struct descriptor *list, size_t count)
+{
+    uint64_t seconds = BLOBS_SECONDS;
+    for (size_t i = 0; i < count; i++) {
+        seconds += list[i].size / BLOBS_BYTES_A_SECOND;
+    }
+    return (usec)seconds * USEC_PER_SEC;
+}
+
 static int run_all(struct run *run, struct err *err)
 {
     const struct blobs_config *config = run->config;
+    usec time_max = blobs_time_max(config->list, config->count);
+    usec end = now() + time_max;
     while (run->done < config->count && run->err.code == 0) {
+        if (now() >= end) {
+            return err_set(err, ERR_TIMEOUT, "%zu of %zu blobs came within %lld minutes", run->done,
+                           config->count, (long long)(time_max / USEC_PER_SEC / 60));
+        }
         for (size_t i = 0; i < config->count && run->err.code == 0; i++) {
             struct blob *b = &run->blobs[i];
             if (b->state == BLOB_WAITING && run->running < BLOBS_AT_ONCE && now() >= b->retry_at) {

@@ -7,10 +7,16 @@
 #ifndef CORACLE_REGISTRY_BLOBS_H
 #define CORACLE_REGISTRY_BLOBS_H
 
+#include "base/clock.h"
 #include "registry/manifest.h"
 #include "registry/origin.h"
 
-enum { BLOBS_AT_ONCE = 3, BLOB_TRIES_MAX = 5 };
+enum {
+    BLOBS_AT_ONCE = 3,
+    BLOB_TRIES_MAX = 5,
+    BLOBS_SECONDS = 3600, /* for all of them, and beyond that what they need at */
+    BLOBS_BYTES_A_SECOND = 16 << 10,
+};
 
 struct blobs_config {
     struct origin *origin;
@@ -27,6 +33,8 @@ struct blobs_config {
     void *ctx;
 };
 
+/* What all may take together: a registry that drips holds a worker no longer. */
+usec blobs_time_max(const struct descriptor *list, size_t count);
 /* Errors name the blob. What was fetched by then stays. */
 MUST_CHECK int blobs_fetch(const struct blobs_config *config, struct err *err);
 

@@ -226,4 +226,11 @@ wait "$slow"
 t_has "a pull ends with its brain" 'the brain ended before the pull did' cat "$work/slow"
 t "and its worker" soon 5 no_worker
 t "the next brain pulls again" soon 10 pull "$here/public/app:1"
+t "images of a slow registry" push new "$url/slow/app:"{2,3,4,5}
+for i in 2 3 4 5; do
+    pull "$here/slow/app:$i" >/dev/null 2>&1 &
+    jobs_started+=($!)
+done
+t "take three places" soon 10 is pgrep -c -P "$keeper" -f image-worker = 3
+t "and leave one to other registries" timeout 20 "$coracle" image pull "localhost:$port/plain/busybox:1" --name "$name" --data "$data"
 kubectl delete pods --all --grace-period=1 >/dev/null
