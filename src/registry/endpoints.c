@@ -44,7 +44,11 @@ static int check_words(const struct val *map, const char *where, struct str name
 
 static bool is_url(struct str url)
 {
-    return str_starts(url, S("https://")) || str_starts(url, S("http://"));
+    struct str host = {0};
+    if (str_starts(url, S("https://")) || str_starts(url, S("http://"))) {
+        host = str_sub(url, (size_t)str_find(url, ':') + 3, url.n);
+    }
+    return host.n > 0 && host.p[0] != '/';
 }
 
 static int check_mirror(const struct member *m, struct err *err)
@@ -107,7 +111,8 @@ static void add_endpoint(const struct val *config, struct str domain, struct str
     while (url.n > 0 && url.p[url.n - 1] == '/') {
         url.n--;
     }
-    e.url = str_ends(url, S("/v2")) ? str_sub(url, 0, url.n - 3) : url;
+    struct str front = str_sub(url, 0, url.n - (str_ends(url, S("/v2")) ? 3 : 0));
+    e.url = is_url(front) ? front : url; /* a host may be called "v2" */
     struct str rest = str_sub(e.url, (size_t)(str_search(e.url, S("://")) + 3), e.url.n);
     e.host = str_cut(&rest, '/');
     e.host = str_eq(e.host, S("registry-1.docker.io")) ? S("docker.io") : e.host;

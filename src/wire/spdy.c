@@ -30,7 +30,7 @@ enum spdy_type {
 };
 enum { FLAG_FIN = 1 };
 
-enum spdy_state { SPDY_HEAD, SPDY_CONTROL, SPDY_DATA, SPDY_BROKEN };
+enum spdy_state { SPDY_HEAD, SPDY_CONTROL, SPDY_DATA, SPDY_OVER };
 
 struct spdy {
     struct spdy_events events;
@@ -282,6 +282,7 @@ static int on_control(struct spdy *spdy, struct err *err)
         put_control(spdy, PING, 4);
         put32(&spdy->out, get32(payload.p));
     } else if (type == GOAWAY) {
+        spdy->state = SPDY_OVER;
         spdy->events.goaway(spdy->ctx);
     }
     return 0;
@@ -330,7 +331,7 @@ static int feed_frame(struct spdy *spdy, struct str *in, struct err *err)
 int spdy_feed(struct spdy *spdy, struct str in, struct err *err)
 {
     int r = 0;
-    while (in.n > 0 && r == 0 && spdy->state != SPDY_BROKEN) {
+    while (in.n > 0 && r == 0 && spdy->state != SPDY_OVER) {
         if (spdy->state == SPDY_CONTROL || spdy->state == SPDY_DATA) {
             r = feed_frame(spdy, &in, err);
             continue;
@@ -345,7 +346,7 @@ int spdy_feed(struct spdy *spdy, struct str in, struct err *err)
         }
     }
     if (r < 0) {
-        spdy->state = SPDY_BROKEN;
+        spdy->state = SPDY_OVER;
     }
     return r;
 }

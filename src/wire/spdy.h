@@ -18,7 +18,7 @@ struct spdy_events {
     /* Data, in pieces as they come. A frame of no bytes is told only when is_end. */
     void (*data)(void *ctx, uint32_t stream, struct str bytes, bool is_end);
     void (*reset)(void *ctx, uint32_t stream);
-    void (*goaway)(void *ctx);
+    void (*goaway)(void *ctx); /* nothing is read any more */
 };
 
 struct spdy *spdy_new(const struct spdy_events *events, void *ctx, size_t out_bytes_max);

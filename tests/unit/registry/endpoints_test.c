@@ -29,6 +29,7 @@ TEST(endpoints_are_mirrors_then_the_registry)
         "  reg.lan:5000:\n"
         "    endpoint: ['http://reg.lan:5000']\n"
         "  quiet.example: {}\n"
+        "  short.example: {endpoint: ['http://v2']}\n"
         "  '*':\n"
         "    endpoint: ['https://any.example']\n"
         "configs:\n"
@@ -45,6 +46,8 @@ TEST(endpoints_are_mirrors_then_the_registry)
          "https://reg.lan:5000 (reg.lan:5000)"                                                                                                       },
         {"quiet.example",  "https://quiet.example (quiet.example)",
          "https://quiet.example (quiet.example)"                                                                                                     },
+        {"short.example",  "http://v2 (v2, mirror) https://short.example (short.example)",
+         "https://short.example (short.example)"                                                                                                     },
         {"other.example",
          "https://any.example (any.example, mirror) https://other.example (other.example)",          "https://other.example (other.example)"         },
         {"localhost:5000",
@@ -68,16 +71,18 @@ TEST(registries_files_with_mistakes_are_refused)
     static const struct {
         const char *text, *want; /* want NULL = fine */
     } cases[] = {
-        {"",                                       NULL                                           },
-        {"mirrors:\n",                             NULL                                           },
-        {"mirror: {}\n",                           "'registries.yaml': unknown word 'mirror'"     },
-        {"[]\n",                                   "'registries.yaml': expected a map"            },
-        {"mirrors: {a: {endpoints: []}}\n",        "'a': unknown word 'endpoints'"                },
-        {"mirrors: {a: {endpoint: 'http://b'}}\n", "mirror 'a': endpoint: expected a list of URLs"},
+        {"",                                         NULL                                           },
+        {"mirrors:\n",                               NULL                                           },
+        {"mirror: {}\n",                             "'registries.yaml': unknown word 'mirror'"     },
+        {"[]\n",                                     "'registries.yaml': expected a map"            },
+        {"mirrors: {a: {endpoints: []}}\n",          "'a': unknown word 'endpoints'"                },
+        {"mirrors: {a: {endpoint: 'http://b'}}\n",   "mirror 'a': endpoint: expected a list of URLs"},
         {"mirrors: {a: {endpoint: [b]}}\n",
-         "mirror 'a': endpoint 'b': expected http://HOST or https://HOST"                         },
-        {"configs: {a: {tls: {ca: x}}}\n",         "'a': unknown word 'ca'"                       },
-        {"configs: {a: {auth: {user: x}}}\n",      "'a': unknown word 'user'"                     },
+         "mirror 'a': endpoint 'b': expected http://HOST or https://HOST"                           },
+        {"mirrors: {a: {endpoint: ['http:///']}}\n",
+         "mirror 'a': endpoint 'http:///': expected http://HOST or https://HOST"                    },
+        {"configs: {a: {tls: {ca: x}}}\n",           "'a': unknown word 'ca'"                       },
+        {"configs: {a: {auth: {user: x}}}\n",        "'a': unknown word 'user'"                     },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         auto_arena struct arena *arena = arena_new(1 << 20);

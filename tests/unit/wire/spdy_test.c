@@ -161,3 +161,21 @@ TEST(spdy_refuses_other_versions_and_huge_frames)
         spdy_free(spdy);
     }
 }
+
+/* A holder has let go of what it had; a stream that opens then would find it gone. */
+TEST(spdy_reads_nothing_after_goodbye)
+{
+    auto_buf struct buf in;
+    auto_buf struct buf log;
+    struct err err = {0};
+    buf_init(&in, 4096);
+    buf_init(&log, 4096);
+    make_input(&in);
+    size_t once = in.n;
+    (void)buf_add(&in, S("\0\0\0\3\0\0\0\2hi\x80\3\0\7\0\0\0\x8\0\0\0\0\0\0\0\0"));
+    struct spdy *spdy = spdy_new(&events, &log, 4096);
+    EXPECT_OK(spdy_feed(spdy, buf_str(&in), &err));
+    EXPECT_OK(spdy_feed(spdy, str_sub(buf_str(&in), once, in.n), &err));
+    EXPECT(str_ends(buf_str(&log), S("reset 3\ngoaway\n")));
+    spdy_free(spdy);
+}
