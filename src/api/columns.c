@@ -29,6 +29,25 @@ static const struct column set_list[] = {
 };
 const struct table_columns columns_stateful_set = {set_list, ARRAY_LEN(set_list), NULL};
 
+/* Scale: "available" is upstream's word for what is there */
+static struct val scale_desired(const struct cell_in *in)
+{
+    return val_int(val_number_at(in->obj, "spec.replicas", 0));
+}
+
+static struct val scale_available(const struct cell_in *in)
+{
+    return val_int(val_number_at(in->obj, "status.replicas", 0));
+}
+
+static const struct column scale_list[] = {
+    COLUMN_NAME,
+    COLUMN("Desired", "integer", 0, scale_desired),
+    COLUMN("Available", "integer", 0, scale_available),
+    COLUMN_AGE,
+};
+const struct table_columns columns_scale = {scale_list, ARRAY_LEN(scale_list), NULL};
+
 /* ControllerRevision */
 static struct val revision_controller(const struct cell_in *in)
 {

@@ -204,6 +204,23 @@ int render_object(struct buf *out, struct arena *arena, const struct kind *kind,
     return finish(out);
 }
 
+int render_val(struct buf *out, struct arena *arena, const struct val *v,
+               const struct render_options *options)
+{
+    static const struct kind scale = {
+        .group = {"autoscaling", 11},
+        .version = {"v1",          2 },
+        .name = {"Scale",       5 },
+        .columns = &columns_scale,
+    };
+    if (options->as == RENDER_TABLE && str_eq(val_text(val_get(v, S("kind"))), scale.name)) {
+        put_table_of(out, arena, &scale, v, options, /*has_definitions=*/true);
+    } else {
+        put_val(out, v);
+    }
+    return finish(out);
+}
+
 static void put_list_head(struct buf *out, const struct kind *kind, const struct list_meta *meta,
                           bool is_partial)
 {

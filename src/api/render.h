@@ -18,6 +18,10 @@ struct render_options {
 /* Appends the JSON of one object (a Table of one row when asked). kind names the rows' columns. */
 int render_object(struct buf *out, struct arena *arena, const struct kind *kind,
                   struct object *object, const struct render_options *options);
+/* Appends the JSON of a document that is no stored object: as it is, but for a Scale, of which
+ * there is a Table. */
+int render_val(struct buf *out, struct arena *arena, const struct val *v,
+               const struct render_options *options);
 /* Appends the JSON of a list result (kind <Kind>List, Table, or PartialObjectMetadataList). Plain
  * lists splice each object's encoded bytes. */
 int render_list(struct buf *out, struct arena *arena, const struct kind *kind,

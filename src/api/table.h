@@ -52,6 +52,7 @@ struct table_columns {
     X(pod_template)                                                                                \
     X(priority_class)                                                                              \
     X(role_binding)                                                                                \
+    X(scale)                                                                                       \
     X(secret)                                                                                      \
     X(service)                                                                                     \
     X(service_account)                                                                             \

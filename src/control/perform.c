@@ -39,9 +39,9 @@ static struct event_source source_of(const struct run *run)
 }
 
 /* The event of a write that failed: its message's "%s" becomes the error's text. */
-static void send_failure(const struct run *run, const struct action *action, const struct err *err)
+static void send_failure(const struct run *run, const struct val *event, const struct err *err)
 {
-    struct val body = val_copy(run->arena, action->failure_event);
+    struct val body = val_copy(run->arena, event);
     struct str text = val_text(val_get(&body, S("message")));
     ptrdiff_t at = str_search(text, S("%s"));
     if (at >= 0) {
@@ -63,8 +63,10 @@ static void on_refused(struct run *run, const struct action *action, const struc
     log_debug("%s: " STR_FMT " " STR_FMT "/" STR_FMT ": %s", run->runner->controller->name.p,
               STR_ARG(action->kind->plural), STR_ARG(action->ns), STR_ARG(action->name), err->msg);
     bool is_silent = action->type == ACTION_CREATE && err->code == ERR_EXISTS;
-    if (action->failure_event != NULL && !is_silent) {
-        send_failure(run, action, err);
+    for (size_t i = 0; i < ARRAY_LEN(action->failure_events) && !is_silent; i++) {
+        if (action->failure_events[i] != NULL) {
+            send_failure(run, action->failure_events[i], err);
+        }
     }
     if (action->is_optional) {
         run->is_failed = run->is_failed || (err->code != ERR_NOT_FOUND && err->code != ERR_EXISTS);

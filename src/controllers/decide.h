@@ -61,9 +61,9 @@ struct action {
     int64_t grace_seconds;  /* DELETE: -1 = the object's own */
     struct str propagation; /* DELETE: empty = default */
     bool is_optional; /* a refusal doesn't end the list (status writes, events, races told apart) */
-    /* When the write is refused or fails: an event to send about it, with "%s" for the error's text
+    /* When the write is refused or fails: events to send about it, with "%s" for the error's text
      * in message. NULL = none. For ACTION_CREATE, EXISTS sends none. */
-    const struct val *failure_event;
+    const struct val *failure_events[2];
 };
 
 struct actions {
@@ -76,7 +76,7 @@ struct actions {
 void actions_init(struct actions *actions, struct arena *arena);
 struct action *actions_add(struct actions *actions, enum action_type type, const struct kind *kind,
                            struct str ns, struct str name);
-/* The body of an event about obj: what ACTION_EVENT and failure_event hold. */
+/* The body of an event about obj: what ACTION_EVENT and failure_events hold. */
 const struct val *event_body(struct arena *arena, const struct kind *kind, const struct val *obj,
                              struct str type, struct str reason, struct str message);
 /* An event about obj. message is in the arena. */

@@ -125,7 +125,7 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
                             STR_ARG(ns), STR_ARG(name)));
     struct action *action = actions_add(out, ACTION_CREATE, kind_of(KIND_PV), S(""), volume);
     action->body = arena_val(arena, build_volume(arena, class, claim, volume));
-    action->failure_event = event_body(
+    action->failure_events[0] = event_body(
         arena, claim_kind, claim, S("Warning"), S("ProvisioningFailed"),
         arena_fmt(arena, "failed to provision volume with StorageClass \"" STR_FMT "\": %%s",
                   STR_ARG(claim_class(claim))));

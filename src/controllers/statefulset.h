@@ -106,9 +106,10 @@ void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *
 struct str sts_claim_name(struct sts *sts, size_t index, int64_t ordinal);
 /* A claim of the slot carries a ref to an earlier pod of this name (4.5). uid empty = unborn. */
 bool sts_has_stale_claim(struct sts *sts, int64_t ordinal, struct str pod_name, struct str uid);
-/* Creates what is missing. false = one is being deleted: *ret_why says so. */
+/* Creates what is missing; is_for_new_pod: what is refused is told as the pod's failure, too. false
+ * = one is being deleted: *ret_why says so. */
 bool sts_create_claims(struct sts *sts, struct actions *out, int64_t ordinal, struct str pod_name,
-                       struct str *ret_why);
+                       bool is_for_new_pod, struct str *ret_why);
 /* Brings the owner references of the slot's existing claims to table 4.2. pod NULL = just created
  * in this decision. Returns how many were changed. */
 size_t sts_update_claims(struct sts *sts, struct actions *out, int64_t ordinal,

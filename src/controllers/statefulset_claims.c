@@ -70,7 +70,7 @@ static struct val build_claim(struct sts *sts, const struct val *template, struc
 }
 
 bool sts_create_claims(struct sts *sts, struct actions *out, int64_t ordinal, struct str pod_name,
-                       struct str *ret_why)
+                       bool is_for_new_pod, struct str *ret_why)
 {
     struct arena *arena = sts->arena;
     for (size_t i = 0; i < val_count(sts->templates); i++) {
@@ -88,12 +88,19 @@ bool sts_create_claims(struct sts *sts, struct actions *out, int64_t ordinal, st
         }
         struct action *action = actions_add(out, ACTION_CREATE, sts->claim_kind, sts->ns, name);
         action->body = arena_val(arena, build_claim(sts, val_at(sts->templates, i), name));
-        action->failure_event =
+        action->failure_events[0] =
             sts_failure(sts, "FailedCreate",
                         arena_fmt(arena,
                                   "create Claim " STR_FMT " for Pod " STR_FMT
                                   " in StatefulSet " STR_FMT " failed error: %%s",
                                   STR_ARG(name), STR_ARG(pod_name), STR_ARG(sts->name)));
+        if (is_for_new_pod) {
+            struct str failure = sts_pod_text(sts, "create", pod_name, "failed error: ");
+            action->failure_events[1] =
+                sts_failure(sts, "FailedCreate",
+                            arena_fmt(arena, STR_FMT "failed to create PVC " STR_FMT ": %%s",
+                                      STR_ARG(failure), STR_ARG(name)));
+        }
         sts_event(sts, out, "Normal", "SuccessfulCreate",
                   arena_fmt(arena,
                             "create Claim " STR_FMT " Pod " STR_FMT " in StatefulSet " STR_FMT

@@ -98,7 +98,7 @@ bool sts_update_in_place(struct sts *sts, struct actions *out, const struct sts_
     action->body = arena_val(arena, body);
     action->uid = meta_uid(pod->obj);
     action->rev = meta_rev(pod->obj);
-    action->failure_event = sts_failure(
+    action->failure_events[0] = sts_failure(
         sts, "FailedUpdate", sts_pod_text(sts, "update", pod->name, "in place failed error: %s"));
     sts_event(sts, out, "Normal", "SuccessfulUpdate",
               sts_pod_text(sts, "update", pod->name, "in place successful"));

@@ -237,7 +237,7 @@ bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
         return false;
     }
     struct str why;
-    if (!sts_create_claims(sts, out, ordinal, name, &why)) {
+    if (!sts_create_claims(sts, out, ordinal, name, /* is_for_new_pod= */ true, &why)) {
         sts_event(sts, out, "Warning", "FailedCreate",
                   arena_fmt(sts->arena, STR_FMT STR_FMT,
                             STR_ARG(sts_pod_text(sts, "create", name, "failed error: ")),
@@ -246,7 +246,7 @@ bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
     }
     struct action *action = actions_add(out, ACTION_CREATE, sts->pod_kind, sts->ns, name);
     action->body = arena_val(sts->arena, build_pod(sts, revision_for(sts, ordinal), ordinal, name));
-    action->failure_event =
+    action->failure_events[0] =
         sts_failure(sts, "FailedCreate", sts_pod_text(sts, "create", name, "failed error: %s"));
     sts_event(sts, out, "Normal", "SuccessfulCreate",
               sts_pod_text(sts, "create", name, "successful"));
@@ -257,8 +257,8 @@ bool sts_create_pod(struct sts *sts, struct actions *out, int64_t ordinal)
 void sts_delete_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod)
 {
     struct action *action = actions_delete(out, sts->pod_kind, pod->obj);
-    action->failure_event = sts_failure(sts, "FailedDelete",
-                                        sts_pod_text(sts, "delete", pod->name, "failed error: %s"));
+    action->failure_events[0] = sts_failure(
+        sts, "FailedDelete", sts_pod_text(sts, "delete", pod->name, "failed error: %s"));
     sts_event(sts, out, "Normal", "SuccessfulDelete",
               sts_pod_text(sts, "delete", pod->name, "successful"));
 }
@@ -299,8 +299,8 @@ static void patch_pod(struct sts *sts, struct actions *out, const struct sts_pod
     struct action *action = actions_add(out, ACTION_PATCH, sts->pod_kind, sts->ns, pod->name);
     action->body = arena_val(arena, body);
     action->uid = meta_uid(pod->obj);
-    action->failure_event = sts_failure(sts, "FailedUpdate",
-                                        sts_pod_text(sts, "update", pod->name, "failed error: %s"));
+    action->failure_events[0] = sts_failure(
+        sts, "FailedUpdate", sts_pod_text(sts, "update", pod->name, "failed error: %s"));
 }
 
 void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *pod)
@@ -311,7 +311,8 @@ void sts_repair_pod(struct sts *sts, struct actions *out, const struct sts_pod *
     bool has_wrong_name = !str_eq(meta_label(pod->obj, LABEL_POD_NAME), pod->name);
     bool has_wrong_storage = !has_storage(sts, pod);
     struct str why;
-    if (has_wrong_storage && !sts_create_claims(sts, out, pod->ordinal, pod->name, &why)) {
+    if (has_wrong_storage &&
+        !sts_create_claims(sts, out, pod->ordinal, pod->name, /* is_for_new_pod= */ false, &why)) {
         return;
     }
     size_t changed = sts_update_claims(sts, out, pod->ordinal, pod, /* is_condemned= */ false);

@@ -77,7 +77,8 @@ static bool keep_pod(struct sts *sts, struct actions *out, const struct sts_pod 
     }
     if (str_eq(pod->phase, S("Pending"))) {
         struct str why;
-        if (!sts_create_claims(sts, out, pod->ordinal, pod->name, &why)) {
+        if (!sts_create_claims(sts, out, pod->ordinal, pod->name, /* is_for_new_pod= */ false,
+                               &why)) {
             return false;
         }
         sts_update_claims(sts, out, pod->ordinal, pod, /* is_condemned= */ false);

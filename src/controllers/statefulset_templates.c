@@ -85,7 +85,7 @@ static void carry(struct sts *sts, struct actions *out, const struct standing *s
     action->body = arena_val(sts->arena, body);
     action->uid = meta_uid(s->claim);
     action->is_optional = true;
-    action->failure_event = sts_failure(
+    action->failure_events[0] = sts_failure(
         sts, "FailedUpdate", arena_fmt(sts->arena, STR_FMT " failed error: %%s", STR_ARG(text)));
     sts_event(sts, out, "Normal", "SuccessfulUpdate",
               arena_fmt(sts->arena, STR_FMT " successful", STR_ARG(text)));

@@ -192,7 +192,7 @@ static void render_result(struct job *job, const struct api_result *result, stru
     } else if (is_told && result->object != NULL) {
         (void)render_object(out, job->arena, job->kind, result->object, &options);
     } else if (is_told && result->val != NULL) {
-        (void)json_write(out, result->val);
+        (void)render_val(out, job->arena, result->val, &options);
     } else {
         write_success(job, result, out);
     }

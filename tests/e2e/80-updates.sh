@@ -27,15 +27,39 @@ t "the status knows one" soon 10 is status = 1
 t_has "kubectl get controllerrevisions" $'moscow-time-[a-z0-9]+ +statefulset.apps/moscow-time +1 .*\n?' kubectl get controllerrevisions
 t_is "two of them" 2 sh -c 'kubectl get controllerrevisions -o name | wc -l'
 t_has "kubectl rollout history" $'REVISION +CHANGE-CAUSE\n1 +<none>\n2 +<none>' kubectl rollout history sts/moscow-time
-t_has "one revision of it" 'Image:.*moscow-time:1.0' kubectl rollout history sts/moscow-time --revision=1
+history_of() { kubectl rollout history sts/moscow-time --revision="$1"; }
+t_has "one revision of it" $'^statefulset.apps/moscow-time with revision #1\nPod Template:\n.*Image:.*moscow-time:1.0' history_of 1
+t_has "the other" $'^statefulset.apps/moscow-time with revision #2\nPod Template:\n.*Image:.*moscow-time:1.1' history_of 2
+t_fails "one that is not there" history_of 9
+t_has "it says so" 'unable to find the specified revision' printf '%s' "$out"
 t_has "kubectl rollout undo" 'statefulset.apps/moscow-time rolled back' kubectl rollout undo sts/moscow-time
 t "it rolls back" rollout_done
 t_is "to the old image" $'moscow-time:1.0 moscow-time:1.0' sh -c "kubectl get po -l app.kubernetes.io/name=moscow-time -o jsonpath='{.items[*].spec.containers[0].image}'"
 t_has "the history counts on" $'2 +<none>\n3 +<none>' kubectl rollout history sts/moscow-time
+undo_to() { kubectl rollout undo sts/moscow-time --to-revision="$1"; }
+t_has "kubectl rollout undo --to-revision" 'statefulset.apps/moscow-time rolled back' undo_to 2
+t "it rolls to that" rollout_done
+t_is "with its image" $'moscow-time:1.1 moscow-time:1.1' sh -c "kubectl get po -l app.kubernetes.io/name=moscow-time -o jsonpath='{.items[*].spec.containers[0].image}'"
+t_has "the history counts on" $'3 +<none>\n4 +<none>' kubectl rollout history sts/moscow-time
+generation=$(field sts/moscow-time .metadata.generation)
+# Clients before 1.34 write a creationTimestamp into what they compare, and so skip nothing.
+t_has "what is there already" '(skipped rollback \(current template already matches revision 4\)|rolled back)' undo_to 4
+t_is "is no change" "$generation" field sts/moscow-time .metadata.generation
+t_fails "a revision that is gone" undo_to 1
+t_has "is told" 'unable to find specified revision 1 in history' printf '%s' "$out"
+t_has "and back" 'rolled back' undo_to 3
+t "it rolls back" rollout_done
+t_is "to the old image" $'moscow-time:1.0 moscow-time:1.0' sh -c "kubectl get po -l app.kubernetes.io/name=moscow-time -o jsonpath='{.items[*].spec.containers[0].image}'"
 t "kubectl scale to 3" kubectl scale sts/moscow-time --replicas=3
 t "three ready" rollout_done
+uids() { kubectl get po -l app.kubernetes.io/name=moscow-time -o jsonpath='{.items[*].metadata.uid}'; }
+before=$(uids)
 t_has "kubectl rollout restart" 'statefulset.apps/moscow-time restarted' kubectl rollout restart sts/moscow-time
-t "all replaced" rollout_done
+t "it rolls" rollout_done
+all_replaced() { local one; for one in $before; do [[ $(uids) != *"$one"* ]] || return 1; done; }
+t "all replaced" all_replaced
+t_has "the template says when" 'T[0-9:]+(Z|[+-][0-9:]+)$' field sts/moscow-time '.spec.template.metadata.annotations.kubectl\.kubernetes\.io/restartedAt'
+t_has "kubectl rollout status once more" 'partitioned roll out complete: 3 new pods have been updated' rollout_done
 created() { kubectl get po -l app.kubernetes.io/name=moscow-time --sort-by=.metadata.creationTimestamp -o jsonpath='{range .items[*]}{.metadata.creationTimestamp} {.metadata.name}{"\n"}{end}'; }
 highest_first() { [ "$(created | sort -k1,1 -k2,2r | awk '{ printf "%s ", $2 }')" = "moscow-time-2 moscow-time-1 moscow-time-0 " ]; }
 t "the highest ordinal first" highest_first

@@ -77,6 +77,11 @@ t_is "the set follows" 2 field sts/plain .spec.replicas
 t_has "patched" '"replicas": ?4' api PATCH "$sets/plain/scale" strategic-merge-patch+json '{"spec":{"replicas":4}}'
 t_is "the set follows" 4 field sts/plain .spec.replicas
 t "and its pods" soon 30 is scaled = "4 4"
+
+if kubectl get --help | grep -q -- --subresource; then
+    t_table "kubectl prints it" "NAME DESIRED AVAILABLE AGE
+plain 4 4 <age>" kubectl get sts plain --subresource=scale
+fi
 t_has "replaced with an old resourceVersion" '"code": ?409' api PUT "$sets/plain/scale" json '{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"plain","namespace":"default","resourceVersion":"1"},"spec":{"replicas":2}}'
 t_is "nothing changed" 4 field sts/plain .spec.replicas
 

@@ -40,6 +40,33 @@ TEST(t1_creates_in_order)
     cluster_close(&c);
 }
 
+/* A claim that is refused is the pod's failure, too. */
+TEST(a_refused_claim_is_told_twice)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1," CLAIM);
+    struct env env = {.now_wall = c.now, .rng = &c.rng, .arena = c.arena};
+    struct actions actions;
+    actions_init(&actions, c.arena);
+    controller_statefulset.decide(&c.view, S("default"), S("web"), &env, &actions);
+    size_t told = 0;
+    for (size_t i = 0; i < actions.count; i++) {
+        const struct action *action = &actions.list[i];
+        if (action->type == ACTION_CREATE && action->kind == kind_of(KIND_PVC)) {
+            EXPECT_STR("create Claim data-web-0 for Pod web-0 in StatefulSet web failed error: %s",
+                       val_text_at(action->failure_events[0], "message"));
+            EXPECT_STR("create Pod web-0 in StatefulSet web failed error: failed to create PVC "
+                       "data-web-0: %s",
+                       val_text_at(action->failure_events[1], "message"));
+            EXPECT_STR("FailedCreate", val_text_at(action->failure_events[1], "reason"));
+            told++;
+        }
+    }
+    EXPECT_INT(1, told);
+    cluster_close(&c);
+}
+
 TEST(new_pod_has_its_identity)
 {
     struct cluster c;
