@@ -27,6 +27,8 @@ CFLAGS_release  := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -ffunc
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
 CFLAGS_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_sim      := -O2 -flto -march=native
+LDFLAGS_sim     := -O2 -flto=2 -march=native
 CFLAGS_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_fuzz    := -fsanitize=address,undefined
 CFLAGS  += $(CFLAGS_$(FLAVOUR))

@@ -2,11 +2,11 @@
 #   make sim                      SEEDS seeds from FROM, then the planted mutations
 #   make sim SEED=123             one seed with its trace
 #   make sim SEED=123 MUTATION=2  the same with a planted mistake (tests/sim/sim.h)
-#   make sim-nightly [HOURS=8] [STEPS=1000000] [FROM=n]  seeds without the sanitizers, one process, until
+#   make sim-nightly [HOURS=8] [STEPS=1000000] [FROM=n]  seeds at full speed (flavour sim), one process, until
 #                                 each policy has had STEPS steps or the time is over
 FROM  ?= 1
 SEEDS ?= 200
-MUTATION_SEEDS ?= 200
+MUTATION_SEEDS ?= 400
 SIM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
 
 $(B)/tests/sim/%.o: tests/sim/%.c
@@ -29,6 +29,7 @@ endif
 HOURS ?= 8
 STEPS ?= 1000000
 .PHONY: sim-nightly
-sim-nightly: $(B)/sim
-	$(Q)$(B)/sim --steps $(STEPS) $$(($(HOURS) * 3600)) $(if $(filter file,$(origin FROM)),100000,$(FROM))
+sim-nightly:
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=sim build/sim/sim
+	$(Q)build/sim/sim --steps $(STEPS) $$(($(HOURS) * 3600)) $(if $(filter file,$(origin FROM)),100000,$(FROM))
 -include $(SIM_OBJ:.o=.d)

@@ -15,12 +15,15 @@ struct str str_of(const char *s)
 
 bool str_eq(struct str a, struct str b)
 {
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+    return a.n == b.n && (a.n == 0 || (a.p[0] == b.p[0] && memcmp(a.p, b.p, a.n) == 0));
 }
 
 int str_cmp(struct str a, struct str b)
 {
     size_t n = a.n < b.n ? a.n : b.n;
+    if (n > 0 && a.p[0] != b.p[0]) { /* mostly: spares the call */
+        return (unsigned char)a.p[0] - (unsigned char)b.p[0];
+    }
     int order = n == 0 ? 0 : memcmp(a.p, b.p, n);
     if (order != 0) {
         return order;

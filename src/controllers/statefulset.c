@@ -114,7 +114,7 @@ static void decide(const struct view *view, struct str ns, struct str name, cons
                                             stages.list[i].ns, stages.list[i].name);
         *action = stages.list[i];
     }
-    if (!sts.is_deleting) {
+    if (!sts.is_deleting && !sts.is_releasing) {
         sts_truncate_history(&sts);
     }
     if (sts.min_ready > 0) {

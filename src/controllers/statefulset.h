@@ -82,6 +82,7 @@ struct sts {
     struct sts_pod *pods;
     size_t pods_count;
     size_t kept_count;   /* pods that aren't condemned */
+    bool is_releasing;   /* a pod is let go in this decision, if it hasn't come back meanwhile */
     int64_t decremented; /* pods at the current revision deleted by the update stage */
 };
 

@@ -89,6 +89,7 @@ static void claim_pod(struct sts *sts, const struct val *obj)
         } else if (!sts->is_deleting) {
             struct val refs = owner_refs_edit(sts->arena, obj, sts->uid, NULL);
             actions_set_owners(sts->out, sts->pod_kind, obj, refs)->is_optional = true;
+            sts->is_releasing = true;
         }
         return;
     }

@@ -23,6 +23,8 @@ enum { NAME_SLOTS = 2048, NAMES_MAX = 1024, NAME_LEN_MAX = 48 };
 static struct {
     struct str slots[NAME_SLOTS]; /* open addressing, p NULL = free */
     size_t count;
+    char *room; /* all copies, one behind the other */
+    size_t used;
 } names;
 
 struct freezer {
@@ -40,29 +42,42 @@ static uint32_t hash_of(struct str s)
     return h ^ h >> 15;
 }
 
-static bool is_name(struct str s)
+/* A hash of the name over all its letters; 0 = no name. */
+static uint32_t name_hash(struct str s)
 {
+    uint32_t h = 2166136261U;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == ':')) {
-            return false;
+            return 0;
         }
+        h = (h ^ (unsigned char)c) * 16777619U;
     }
-    return s.n > 0 && s.n <= NAME_LEN_MAX;
+    return h | 1;
 }
 
 /* The process' copy of a name; NULL when it has none. */
 static const char *name_find(struct str s)
 {
-    if (!is_name(s)) {
+    /* Of a document made from another one: the copy itself. */
+    if (names.used > 0 && s.p >= names.room && s.p < names.room + names.used) {
+        return s.p;
+    }
+    uint32_t hash = s.n == 0 || s.n > NAME_LEN_MAX ? 0 : name_hash(s);
+    if (hash == 0) {
         return NULL;
     }
-    size_t at = hash_of(s) % NAME_SLOTS;
+    size_t at = (hash ^ hash >> 15) % NAME_SLOTS;
     while (names.slots[at].p != NULL && !str_eq(names.slots[at], s)) {
         at = (at + 1) % NAME_SLOTS;
     }
     if (names.slots[at].p == NULL && names.count < NAMES_MAX) {
-        names.slots[at] = (struct str){xstrndup(s.p, s.n), s.n};
+        if (names.room == NULL) {
+            names.room = xmalloc((size_t)NAMES_MAX * NAME_LEN_MAX);
+        }
+        memcpy(names.room + names.used, s.p, s.n);
+        names.slots[at] = (struct str){names.room + names.used, s.n};
+        names.used += s.n;
         names.count++;
     }
     return names.slots[at].p;

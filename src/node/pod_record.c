@@ -187,34 +187,41 @@ static void take_root(struct pod *pod, const struct val *root)
     }
 }
 
-/* What the runtime has of this slot, an instance we don't know of included. */
-static const struct container_fact *find_fact(struct pod *pod, const struct slot *slot, int attempt)
+/* The newest instance of this slot that the runtime has; -1 = none. An older one that still runs
+ * beside it is an orphan. */
+static int find_newest(const struct pod *pod, const struct slot *slot,
+                       const struct container_fact **ret)
 {
-    struct arena *arena = arena_new(1 << 16);
-    const struct container_fact *fact =
-        map_find(&pod->node->found, run_id(pod, slot, attempt, arena));
-    arena_free(arena);
-    return fact;
+    int newest = -1;
+    *ret = NULL;
+    for (size_t i = 0; i < pod->node->found.count; i++) {
+        struct str uid;
+        struct str name;
+        int attempt;
+        if (run_id_split(pod->node->found.entries[i].key, &uid, &name, &attempt) &&
+            str_eq(uid, str_of(pod->uid)) && str_eq(name, str_of(slot->name)) && attempt > newest) {
+            newest = attempt;
+            *ret = pod->node->found.entries[i].value;
+        }
+    }
+    return newest;
 }
 
 static void adopt_slot(struct pod *pod, size_t index)
 {
     struct slot *slot = &pod->facts.slots[index];
-    /* An instance that was made just before the old brain died is one further than the record. */
-    int next = slot->cur.attempt + (slot->cur.state == RUN_EXITED ? 1 : 0);
-    const struct container_fact *fact = find_fact(pod, slot, next);
-    if (fact && slot->cur.state == RUN_EXITED) {
+    const struct container_fact *fact;
+    int newest = find_newest(pod, slot, &fact);
+    if (slot->cur.state == RUN_NONE && newest >= slot->cur.attempt - 1) {
+        slot->cur.attempt = newest < 0 ? 0 : newest; /* no record: the API may know one less */
+    } else if (newest > slot->cur.attempt) {
+        /* Made just before the old brain died: one further than the record. */
         slot->last = slot->cur;
-        slot->cur = (struct run){.attempt = next, .sandbox = pod->facts.sandbox};
+        slot->cur = (struct run){.attempt = newest, .sandbox = pod->facts.sandbox};
         slot->cur.image = slot->last.image ? xstrdup(slot->last.image) : NULL;
         slot->cur.image_id = slot->last.image_id ? xstrdup(slot->last.image_id) : NULL;
-    } else if (!fact) {
-        next = slot->cur.attempt;
-        fact = find_fact(pod, slot, next);
-    }
-    if (!fact && slot->cur.state == RUN_NONE && next > 0) {
-        fact = find_fact(pod, slot, next - 1); /* no record: the API knew the attempt before */
-        slot->cur.attempt -= fact ? 1 : 0;
+    } else if (newest < slot->cur.attempt) {
+        fact = NULL; /* what is left of an instance that ended */
     }
     if (!fact && (slot->cur.state == RUN_RUNNING || slot->cur.state == RUN_CREATED)) {
         struct container_fact lost = {.exit_code = 137, .is_lost = true};

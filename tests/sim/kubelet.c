@@ -265,6 +265,10 @@ static void step(struct record *r, usec now)
         drop(k, r); /* stopped after its object was gone */
         return;
     }
+    /* What the brain before was told before it died, and never answered. */
+    if (r->state == POD_READY && !pod_is_ready(pod)) {
+        r->state = pod_is_terminal(pod) ? POD_ENDED : POD_RUNNING;
+    }
     if (meta_is_deleting(pod)) {
         stop(r, now);
     } else {

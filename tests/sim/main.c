@@ -9,6 +9,7 @@
 // Ends with "N passed, N failed"; exit code 1 when one failed.
 #include "sim.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -25,23 +26,18 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-enum { JOBS_MAX = 16, POLICIES = 6, REPORT_SECONDS = 600 };
+enum { JOBS_MAX = 16, REPORT_SECONDS = 600 };
 
-/* Steps (writes that the checks saw) by what the set's policies were at the end of its run; shared
- * with the processes of the seeds. A set counts for its kind of update and for what it widens. */
 static const char *const policies[POLICIES] = {
     "OrderedReady RollingUpdate", "OrderedReady OnDelete",    "Parallel RollingUpdate",
     "Parallel OnDelete",          "maxUnavailable above one", "a partition",
 };
-static uint64_t *steps;
+static uint64_t *steps; /* shared with the processes of the seeds; NULL = nobody counts */
 
 static void count_steps(const struct sim *sim)
 {
-    for (int i = 0; steps != NULL && i < sim->swarm.sets_count; i++) {
-        const struct plan *p = &sim->swarm.plans[i];
-        steps[(p->is_parallel ? 2 : 0) + p->is_on_delete] += p->steps;
-        steps[4] += !p->is_on_delete && p->max_unavailable > 1 ? p->steps : 0;
-        steps[5] += !p->is_on_delete && p->partition > 0 ? p->steps : 0;
+    for (int i = 0; steps != NULL && i < POLICIES; i++) {
+        steps[i] += sim->steps[i];
     }
 }
 
@@ -53,25 +49,37 @@ static void print_tail(const struct sim *sim)
     }
 }
 
-static int run(uint64_t seed, enum mutation mutation, bool is_tracing, bool is_quiet)
+/* The end of the trace of a run that failed without one. */
+static void print_failure(const struct sim *failed)
 {
     static struct sim sim;
-    bool is_ok = sim_run(seed, mutation, is_tracing, &sim);
+    (void)sim_run(failed->seed, failed->mutation, TRACE_TAIL, &sim);
+    print_tail(&sim);
+    if (strcmp(sim.failure, failed->failure) != 0) {
+        printf("seed %llu: the second run is not the first: %s\n", (unsigned long long)failed->seed,
+               sim.is_failed ? sim.failure : "ok");
+    }
+}
+
+static int run(uint64_t seed, enum mutation mutation, enum trace trace, bool is_quiet)
+{
+    static struct sim sim;
+    bool is_ok = sim_run(seed, mutation, trace, &sim);
     count_steps(&sim);
-    if (!is_quiet && !is_ok && !is_tracing) {
-        print_tail(&sim);
+    if (!is_quiet && !is_ok && trace == TRACE_NONE) {
+        print_failure(&sim);
     }
     if (is_quiet && !is_ok) {
         printf("  seed %llu: %s\n", (unsigned long long)seed, sim.failure);
     }
-    if (!is_quiet && (!is_ok || is_tracing)) {
+    if (!is_quiet && (!is_ok || trace == TRACE_ALL)) {
         printf("seed %llu: %s%s (%u operations, %u turns, %u decisions, %llu writes, %u crashes, "
                "%.0f s)\n",
                (unsigned long long)seed, is_ok ? "ok" : "FAILED: ", is_ok ? "" : sim.failure,
                sim.ops_done, sim.turns, sim.decisions, (unsigned long long)sim.writes,
                sim.brains - 1, (double)sim_now(&sim) / 1e6);
     }
-    if (!is_ok && !is_tracing && mutation == MUTATION_NONE) {
+    if (!is_ok && trace == TRACE_NONE && mutation == MUTATION_NONE) {
         printf("replay with: make sim SEED=%llu\n", (unsigned long long)seed);
     }
     (void)fflush(stdout);
@@ -83,7 +91,7 @@ static pid_t start(uint64_t seed, enum mutation mutation, bool is_quiet)
     (void)fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        _exit(run(seed, mutation, /*is_tracing=*/false, is_quiet));
+        _exit(run(seed, mutation, TRACE_NONE, is_quiet));
     }
     return pid;
 }
@@ -158,6 +166,7 @@ static unsigned run_steps(uint64_t want, uint64_t seconds, uint64_t from, uint64
     if (steps == MAP_FAILED) {
         abort();
     }
+    log_set_level(LOG_ERROR);
     unsigned failed = 0;
     uint64_t seed = from;
     time_t end = clock_seconds() + (time_t)seconds;
@@ -221,8 +230,8 @@ int main(int argc, char **argv)
     if (argc > 2 && strcmp(argv[1], "--replay") == 0) {
         uint64_t m = argc > 3 ? number(argv[3]) : 0;
         total = 1;
-        failed = (unsigned)run(number(argv[2]), (enum mutation)(m % MUTATION_COUNT),
-                               /*is_tracing=*/true, /*is_quiet=*/false);
+        failed = (unsigned)run(number(argv[2]), (enum mutation)(m % MUTATION_COUNT), TRACE_ALL,
+                               /*is_quiet=*/false);
     } else if (argc > 2 && strcmp(argv[1], "--mutations") == 0) {
         total = MUTATION_COUNT - 1;
         failed = run_mutations(number(argv[2]));

@@ -28,7 +28,18 @@ struct plan {
     bool is_sick; /* in phase 2 its template is bad (Parallel) */
     int replicas, start, partition, max_unavailable, min_ready, templates_count, history, grace;
     int version, version_before;
-    uint64_t steps; /* writes of the set and of what it owns, each seen by the checks */
+};
+
+/* By which policies a step of the run is counted: a write of a set, or of what it owns, that all
+ * checks saw. */
+enum {
+    POLICY_ORDERED,
+    POLICY_ORDERED_ON_DELETE,
+    POLICY_PARALLEL,
+    POLICY_PARALLEL_ON_DELETE,
+    POLICY_MAX_UNAVAILABLE, /* above one */
+    POLICY_PARTITION,       /* above 0 */
+    POLICIES
 };
 
 /* The options of a run, drawn from its seed: each run has its own mix (swarm testing). */
@@ -96,10 +107,13 @@ enum {
 struct kubelet;
 struct machine;
 
+/* What is kept of a run's lines: a run is the same with and without. */
+enum trace { TRACE_NONE, TRACE_TAIL, TRACE_ALL };
+
 struct sim {
     uint64_t seed;
     enum mutation mutation;
-    bool is_tracing;
+    enum trace trace;
     bool is_cut;  /* the brain is dead, and the turn not over */
     bool is_calm; /* phase 2: no faults, no user */
     struct swarm swarm;
@@ -126,6 +140,7 @@ struct sim {
     unsigned turns, decisions;
     unsigned brains; /* so many have begun */
     uint64_t writes;
+    uint64_t steps[POLICIES];
     /* the checks' memory */
     struct map shadow; /* key to struct object *: the last state seen */
     struct map notes;  /* uid to struct note * */
@@ -138,7 +153,7 @@ struct sim {
 };
 
 /* world.c: one run. */
-bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim *sim);
+bool sim_run(uint64_t seed, enum mutation mutation, enum trace trace, struct sim *sim);
 usec sim_now(const struct sim *sim); /* since the run began, over crashes */
 void sim_trace(struct sim *sim, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The first failure ends the run. check: the number in the spec or a word. */

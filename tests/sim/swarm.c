@@ -20,11 +20,11 @@ static void draw_plan(struct sim *sim, struct plan *plan, int i)
         .name = names[i], .ns = i == 2 ? "team" : "default", .version = 1, .version_before = 1};
     plan->is_wanted = true;
     plan->replicas = below(sim, 5);
-    plan->is_parallel = sim_chance(sim, 1, 3);
+    plan->is_parallel = sim_chance(sim, 1, 2);
     plan->is_sick = plan->is_parallel && sim_chance(sim, 1, 4);
-    plan->is_on_delete = sim_chance(sim, 1, 8);
-    plan->partition = sim_chance(sim, 1, 3) ? below(sim, 4) : 0;
-    plan->max_unavailable = sim_chance(sim, 1, 4) ? 2 : 1;
+    plan->is_on_delete = sim_chance(sim, 1, 2);
+    plan->partition = sim_chance(sim, 2, 3) ? 1 + below(sim, 3) : 0;
+    plan->max_unavailable = sim_chance(sim, 1, 2) ? 2 : 1;
     plan->min_ready = !sim->swarm.has_day_jumps && sim_chance(sim, 1, 4) ? 1 + below(sim, 10) : 0;
     plan->templates_count = below(sim, 3);
     plan->has_scaled_delete = sim_chance(sim, 1, 3);

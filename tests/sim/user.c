@@ -343,7 +343,7 @@ static void op_tweak(struct sim *sim, struct plan *p)
     if (!sim->swarm.has_tweaks) {
         return;
     }
-    p->is_on_delete = sim_chance(sim, 1, 3);
+    p->is_on_delete = sim_chance(sim, 1, 2);
     p->history = (int)rng_below(&sim->rng, 4);
     p->min_ready = sim->swarm.has_day_jumps ? 0 : (int)rng_below(&sim->rng, 8);
     patch_set(sim, p,

@@ -38,6 +38,9 @@ bool sim_chance(struct sim *sim, unsigned per, unsigned of)
 void sim_trace(struct sim *sim, const char *fmt, ...)
 {
     char text[1024];
+    if (sim->trace == TRACE_NONE) {
+        return;
+    }
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
@@ -45,7 +48,7 @@ void sim_trace(struct sim *sim, const char *fmt, ...)
     char **line = &sim->lines[sim->lines_count++ % TRACE_LINES];
     free(*line);
     *line = xasprintf("%10.3f %s", (double)sim_now(sim) / 1e6, text);
-    if (sim->is_tracing) {
+    if (sim->trace == TRACE_ALL) {
         puts(*line);
     }
 }
@@ -133,33 +136,52 @@ static struct str summary(struct arena *arena, const struct val *obj, struct str
     return val_text_at(obj, "status.phase");
 }
 
+static void trace_change(struct sim *sim, const struct object *object, bool is_new, bool is_delete)
+{
+    auto_arena struct arena *arena = arena_new(1 << 16);
+    const struct val *obj = object_val(object);
+    sim_trace(sim, "%llu %s " STR_FMT "%s " STR_FMT, (unsigned long long)object->rev,
+              is_delete ? "DELETED " : (is_new ? "ADDED   " : "MODIFIED"), STR_ARG(object->key),
+              meta_is_deleting(obj) ? " deleting" : "", STR_ARG(summary(arena, obj, object->key)));
+}
+
+/* Policies a step counts for: its set's kind of update, and what widens it. */
+static void count_for(struct sim *sim, const struct plan *p)
+{
+    sim->steps[(p->is_parallel ? 2 : 0) + p->is_on_delete]++;
+    sim->steps[POLICY_MAX_UNAVAILABLE] += !p->is_on_delete && p->max_unavailable > 1;
+    sim->steps[POLICY_PARTITION] += !p->is_on_delete && p->partition > 0;
+}
+
 /* Whose step is it? Names of pods, claims and revisions hold the name of their set. */
 static void count_step(struct sim *sim, const struct object *object)
 {
-    static const char *const kinds[] = {"pods/", "statefulsets.apps/", "persistentvolumeclaims/",
-                                        "controllerrevisions.apps/"};
+    static const struct str kinds[] = {
+        {"pods/",                     5 },
+        {"statefulsets.apps/",        18},
+        {"persistentvolumeclaims/",   23},
+        {"controllerrevisions.apps/", 25},
+    };
     const struct val *obj = object_val(object);
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-        for (int i = 0; str_starts(object->key, str_of(kinds[k])) && i < sim->swarm.sets_count;
-             i++) {
-            struct plan *p = &sim->swarm.plans[i];
-            p->steps += str_eq(meta_ns(obj), str_of(p->ns)) &&
-                        str_search(meta_name(obj), str_of(p->name)) >= 0;
+        for (int i = 0; str_starts(object->key, kinds[k]) && i < sim->swarm.sets_count; i++) {
+            const struct plan *p = &sim->swarm.plans[i];
+            if (str_eq(meta_ns(obj), str_of(p->ns)) &&
+                str_search(meta_name(obj), str_of(p->name)) >= 0) {
+                count_for(sim, p);
+            }
         }
     }
 }
 
 static void observe(struct sim *sim, struct object *object, bool is_delete)
 {
-    auto_arena struct arena *arena = arena_new(1 << 16);
     struct object *before = map_find(&sim->shadow, object->key);
-    const struct val *obj = object_val(object);
     sim->writes++;
     count_step(sim, object);
-    sim_trace(sim, "%llu %s " STR_FMT "%s " STR_FMT, (unsigned long long)object->rev,
-              is_delete ? "DELETED " : (before == NULL ? "ADDED   " : "MODIFIED"),
-              STR_ARG(object->key), meta_is_deleting(obj) ? " deleting" : "",
-              STR_ARG(summary(arena, obj, object->key)));
+    if (sim->trace != TRACE_NONE) {
+        trace_change(sim, object, before == NULL, is_delete);
+    }
     if (before != NULL && object->rev <= before->rev) {
         sim_fail(sim, "store", STR_FMT " went from revision %llu to %llu", STR_ARG(object->key),
                  (unsigned long long)before->rev, (unsigned long long)object->rev);
@@ -228,19 +250,27 @@ static bool resume_watch(struct sim *sim)
 
 /* --- the brain --- */
 
-static void on_decision(void *ctx, const struct controller *controller, struct str ns,
-                        struct str name, const struct actions *actions)
+static void trace_decision(struct sim *sim, const struct controller *controller, struct str ns,
+                           struct str name, const struct actions *actions)
 {
-    struct sim *sim = ctx;
     auto_buf struct buf text;
     buf_init(&text, 1 << 16);
     actions_write(&text, actions);
     struct str rest = buf_str(&text);
-    sim->decisions++;
     while (rest.p != NULL && rest.n > 0) {
         struct str line = str_cut(&rest, '\n');
         sim_trace(sim, STR_FMT " " STR_FMT "/" STR_FMT ": " STR_FMT, STR_ARG(controller->name),
                   STR_ARG(ns), STR_ARG(name), STR_ARG(line));
+    }
+}
+
+static void on_decision(void *ctx, const struct controller *controller, struct str ns,
+                        struct str name, const struct actions *actions)
+{
+    struct sim *sim = ctx;
+    sim->decisions++;
+    if (sim->trace != TRACE_NONE) {
+        trace_decision(sim, controller, ns, name, actions);
     }
     check_decision(sim, controller, ns, name, actions);
 }
@@ -412,10 +442,10 @@ static void phase2(struct sim *sim)
     }
 }
 
-bool sim_run(uint64_t seed, enum mutation mutation, bool is_tracing, struct sim *sim)
+bool sim_run(uint64_t seed, enum mutation mutation, enum trace trace, struct sim *sim)
 {
-    *sim = (struct sim){
-        .seed = seed, .mutation = mutation, .is_tracing = is_tracing, .wall_start = START_WALL};
+    *sim =
+        (struct sim){.seed = seed, .mutation = mutation, .trace = trace, .wall_start = START_WALL};
     rng_seed(&sim->rng, seed);
     rng_seed(&sim->brain_rng, seed ^ 0x9e3779b97f4a7c15u);
     swarm_draw(sim);

@@ -345,6 +345,28 @@ TEST(relabelled_pod_is_released_and_its_name_blocks)
     cluster_close(&c);
 }
 
+/* A label that comes back before the release is written keeps the pod, and it needs its revision.
+ */
+TEST(revision_of_a_pod_that_is_let_go_stays_until_it_is)
+{
+    struct cluster c;
+    cluster_open(&c);
+    put_set(&c, "\"replicas\":1,\"revisionHistoryLimit\":0");
+    settle(&c, 1);
+    run_op(&c, "set spec.updateStrategy {\"type\":\"OnDelete\"}");
+    run_op(&c, "image b");
+    run_op(&c, "gone web-0");
+    EXPECT_STR("B", run_op(&c, "revision web-0"));
+    run_op(&c, "image c");
+    cluster_set(&c, KIND_POD, "default", "web-0", "metadata.labels.app", "\"other\"");
+    static const struct step steps[] = {
+        {"none", "PATCH pods default/web-0\n" STATUS     },
+        {"none", "DELETE controllerrevisions default/B\n"},
+    };
+    RUN(&c, steps);
+    cluster_close(&c);
+}
+
 /* The same name only, and only for a moment. */
 TEST(a_name_rests_before_it_is_used_again)
 {

@@ -264,6 +264,30 @@ TEST(worker_goes_on_with_containers_that_run_already)
     fake_done(&c);
 }
 
+/* The brain died before anybody wrote down that there is a second instance. */
+TEST(worker_goes_on_with_the_newest_container_that_it_finds)
+{
+    struct fake_cluster c;
+    fake_init(&c);
+    c.run_for = USEC_PER_SEC;
+    c.exit_code = 1;
+    fake_start_node(&c);
+    fake_put(&c, KIND_POD, one);
+    fake_run(&c, USEC_PER_MS);
+    c.run_for = 0; /* the second one stays */
+    fake_run(&c, 3 * USEC_PER_SEC);
+    EXPECT(str_ends(buf_str(&c.log), S("start app_1\n")));
+    node_free(c.node);
+    c.watches_count = 0;
+    fake_put(&c, KIND_POD, one);
+    buf_clear(&c.log);
+    fake_start_node(&c);
+    fake_run(&c, 20 * USEC_PER_SEC);
+    EXPECT_STR("", buf_str(&c.log));
+    EXPECT_INT(1, val_number_at(status_of(&c, "web"), "containerStatuses.0.restartCount", -1));
+    fake_done(&c);
+}
+
 TEST(worker_kills_orphans)
 {
     struct fake_cluster c;
