@@ -34,6 +34,7 @@ enum { VETH_NAME_MAX = 10, VETH_TRIES = 8, CONNECT_PATIENCE_MS = 1000 };
 struct pod_net {
     struct nl route;
     struct nl filter; /* conntrack */
+    bool was_up;
     uint32_t gateway; /* the bridge's address */
     uint32_t bridge;  /* its index */
     char *netns_dir;
@@ -68,6 +69,7 @@ static int node_up(struct pod_net *net, const struct pod_net_config *config, str
     struct link_info link;
     struct route services = {.base = config->service_cidr, .prefix = config->service_prefix};
     int code;
+    net->was_up = link_find(&net->route, BRIDGE, &link, err) == 0;
     if ((code = link_find(&net->route, "lo", &link, err)) < 0 ||
         (code = link_set_up(&net->route, link.index, err)) < 0 ||
         (code = link_add_bridge(&net->route, BRIDGE, net->gateway, err)) < 0 ||
@@ -114,6 +116,11 @@ int pod_net_add_local(struct pod_net *net, uint32_t address, struct err *err)
     struct link_info link;
     int code = link_find(&net->route, "lo", &link, err);
     return code < 0 ? code : address_add(&net->route, link.index, address, err);
+}
+
+bool pod_net_was_up(const struct pod_net *net)
+{
+    return net->was_up;
 }
 
 uint32_t pod_net_node_address(const struct pod_net *net)

@@ -69,6 +69,8 @@ void node_lane(struct node *node, void (*work)(void *ctx), void (*done)(void *ct
 
 /* --- addresses --- */
 
+#define FLOWS_LIVE (180 * USEC_PER_SEC) /* the longest that conntrack keeps a silent UDP flow */
+
 static bool is_address_taken(const struct node *node, uint32_t address)
 {
     char text[IP4_TEXT_MAX];
@@ -91,6 +93,7 @@ uint32_t node_take_address(struct node *node)
     for (uint32_t step = 1; step < size; step++) {
         uint32_t at = (node->ip_last - base + step) % size;
         if (at >= 2 && at < size - 1 && !is_address_taken(node, base + at)) {
+            node->has_ip_wrapped = node->has_ip_wrapped || base + at < node->ip_last;
             node->ip_last = base + at;
             return base + at;
         }
@@ -310,6 +313,9 @@ struct node *node_new(const struct node_config *config, struct err *err)
     copy_config(node, config);
     list_init(&node->lane);
     node->ip_last = node->config.pod_cidr + 1;
+    if (node->config.net && pod_net_was_up(node->config.net)) {
+        node->flows_until = loop_now(node->config.loop) + FLOWS_LIVE;
+    }
     uint32_t address =
         node->config.net ? pod_net_node_address(node->config.net) : node->config.pod_cidr + 1;
     ip4_format(address, node->host_ip);

@@ -67,6 +67,8 @@ struct node {
     struct list lane; /* network work, one at a time */
     bool is_lane_busy;
     uint32_t ip_last;
+    bool has_ip_wrapped;
+    usec flows_until; /* till then, flows of pods that an earlier brain removed may live */
     bool is_shutdown;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;

@@ -31,6 +31,7 @@ struct sandbox_op {
     struct pod *pod;
     uint32_t address;
     bool has_network, has_ipc, has_uts;
+    bool may_have_flows; /* another pod had the address a while ago */
     char *ipc, *uts, *shm, *hostname;
     char *cgroup; /* the pod's, NULL = none */
     struct err err;
@@ -145,7 +146,9 @@ static void bring_up(void *ctx)
 {
     struct sandbox_op *op = ctx;
     struct node *node = op->pod->node;
-    if (op->has_network && pod_net_add(node->config.net, op->pod->uid, op->address, &op->err) < 0) {
+    if (op->has_network &&
+        ((op->may_have_flows && pod_net_flush_udp(node->config.net, op->address, &op->err) < 0) ||
+         pod_net_add(node->config.net, op->pod->uid, op->address, &op->err) < 0)) {
         return;
     }
     op->err.code = 0; /* what a call that succeeded left there is no failure */
@@ -243,6 +246,7 @@ void pod_network_up(struct pod *pod)
         ip4_format(address, pod->facts.ip);
         pod->holds_ip = true;
     }
+    op->may_have_flows = node->has_ip_wrapped || loop_now(node->config.loop) < node->flows_until;
     if (pod->facts.ip[0] && ip4_parse(str_of(pod->facts.ip), &op->address) < 0) {
         op->address = 0;
     }
@@ -282,9 +286,7 @@ static void bring_down(void *ctx)
         remove_cgroups(op->cgroup);
     }
     if (op->has_network) {
-        int rc = pod_net_remove(node->config.net, op->pod->uid, &op->err);
-        rc = rc == 0 ? pod_net_flush_udp(node->config.net, op->address, &op->err) : rc;
-        op->err.code = rc; /* told by is_down */
+        op->err.code = pod_net_remove(node->config.net, op->pod->uid, &op->err); /* for is_down */
     }
 }
 

@@ -473,6 +473,7 @@ static void scenario(void)
         pod_net_close(net);
         net = pod_net_open(&config, &err);
         CHECK(net != NULL);
+        CHECK(pod_net_was_up(net) == (brain > 0));
         CHECK(pod_net_add_local(net, 0x0a60000a, &err) == 0);
         CHECK(pod_net_add(net, "pod-a", POD_A, &err) == 0);
         CHECK(pod_net_add(net, "pod-b", POD_B, &err) == 0);
