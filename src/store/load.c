@@ -9,8 +9,8 @@
 #include "data/json.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct version {
     struct object *object;
@@ -26,17 +26,31 @@ struct loading {
     size_t cap;
 };
 
+/* What no append can have written. */
+static const char *why_corrupt(const struct loading *loading, const struct journal_version *version,
+                               const struct val *root)
+{
+    uint64_t rev_before =
+        loading->count == 0 ? 0 : loading->versions[loading->count - 1].object->rev;
+    return version->rev <= rev_before ? "a revision that doesn't ascend"
+           : version->key.n == 0      ? "no key"
+           : !val_is(root, VAL_MAP)   ? "no object"
+                                      : NULL;
+}
+
 static int load_version(void *ctx, const struct journal_version *version, struct err *err)
 {
     struct loading *loading = ctx;
     struct arena *scratch = loading->store->scratch;
     struct val root;
     arena_reset(scratch);
+    const char *why = NULL;
     if (json_read(version->json, scratch, NULL, &root, err) < 0) {
-        char why[ERR_MSG_MAX / 2];
-        size_t n = strnlen(err->msg, sizeof why - 1);
-        memcpy(why, err->msg, n);
-        why[n] = '\0';
+        why = arena_dup(scratch, str_of(err->msg)).p;
+    } else {
+        why = why_corrupt(loading, version, &root);
+    }
+    if (why != NULL) {
         return err_set(err, ERR_CORRUPT, "object \"" STR_FMT "\" in the journal: %s",
                        STR_ARG(version->key), why);
     }
@@ -96,6 +110,21 @@ static void load_events(const struct loading *loading)
     }
 }
 
+/* Revisions of new writes begin behind the ceiling: it must lie above all that was written. */
+static int check_limits(const struct loading *loading, const struct journal_batch *limits,
+                        struct err *err)
+{
+    uint64_t rev_last = loading->count == 0 ? 0 : loading->versions[loading->count - 1].object->rev;
+    if (rev_last > limits->rev_ceiling || limits->rev_floor > limits->rev_ceiling ||
+        limits->rev_ceiling >= INT64_MAX) {
+        return err_set(err, ERR_CORRUPT,
+                       "the journal's revisions end at %" PRIu64 ", with a ceiling of %" PRIu64
+                       " and a floor of %" PRIu64,
+                       rev_last, limits->rev_ceiling, limits->rev_floor);
+    }
+    return 0;
+}
+
 int store_load(struct store *store, struct err *err)
 {
     struct loading loading = {.store = store};
@@ -103,6 +132,7 @@ int store_load(struct store *store, struct err *err)
     struct journal_batch limits;
     int result = journal->ops->load(journal, load_version, &loading, &limits, err);
     arena_reset(store->scratch);
+    result = result == 0 ? check_limits(&loading, &limits, err) : result;
     if (result == 0) {
         load_objects(&loading);
         store->retention.rev_floor = limits.rev_floor;

@@ -138,19 +138,37 @@ TEST(sqlite_journal_is_locked_and_private)
     files_done(&f);
 }
 
-TEST(store_names_the_broken_object)
+TEST(store_refuses_a_journal_that_holds_garbage)
 {
-    struct err err = {0};
-    struct journal *journal = journal_open_memory();
-    const struct journal_version version = {5, S("pods/a/b"), S("{\"a\":"), false};
-    const struct journal_batch batch = {
-        .versions = &version, .versions_count = 1, .rev_ceiling = 10};
-    EXPECT_OK(journal->ops->append(journal, &batch, &err));
-    struct loop *loop = loop_new_virtual(0);
-    EXPECT(store_open(loop, journal, &err) == NULL);
-    EXPECT_INT(ERR_CORRUPT, err.code);
-    EXPECT(strstr(err.msg, "pods/a/b") != NULL);
-    loop_free(loop);
+    static const struct {
+        uint64_t rev;
+        struct str key, json;
+        uint64_t rev_ceiling, rev_floor;
+        const char *want;
+    } cases[] = {
+        {5, {"pods/a/b", 8}, {"{\"a\":", 5}, 10,        0,  "object \"pods/a/b\" in the journal: "         },
+        {5, {"pods/a/b", 8}, {"5", 1},       10,        0,  "object \"pods/a/b\" in the journal: no object"},
+        {5, {"", 0},         {"{}", 2},      10,        0,  "object \"\" in the journal: no key"           },
+        {0, {"pods/a/b", 8}, {"{}", 2},      10,        0,  "a revision that doesn't ascend"               },
+        {5, {"pods/a/b", 8}, {"{}", 2},      4,         0,  "revisions end at 5, with a ceiling of 4"      },
+        {5, {"pods/a/b", 8}, {"{}", 2},      10,        11, "a ceiling of 10 and a floor of 11"            },
+        {5, {"pods/a/b", 8}, {"{}", 2},      INT64_MAX, 0,  "with a ceiling of 9223372036854775807"        },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err err = {0};
+        struct journal *journal = journal_open_memory();
+        const struct journal_version version = {cases[i].rev, cases[i].key, cases[i].json, false};
+        const struct journal_batch batch = {.versions = &version,
+                                            .versions_count = 1,
+                                            .rev_ceiling = cases[i].rev_ceiling,
+                                            .rev_floor = cases[i].rev_floor};
+        EXPECT_OK(journal->ops->append(journal, &batch, &err));
+        struct loop *loop = loop_new_virtual(0);
+        EXPECT(store_open(loop, journal, &err) == NULL);
+        EXPECT_INT(ERR_CORRUPT, err.code);
+        EXPECT(strstr(err.msg, cases[i].want) != NULL);
+        loop_free(loop);
+    }
 }
 
 struct run {
