@@ -174,23 +174,14 @@ static int check_whole(struct blob *b, struct err *err)
 /* The first bytes: does the head agree with what was asked for? */
 static int check_head(struct blob *b, const struct transfer_head *head, struct err *err)
 {
-    uint64_t rest = b->descriptor->size - b->offset;
-    if (head->status == 200 && b->offset > 0) { /* no Range here: all of it comes again */
-        b->offset = 0;
-        rest = b->descriptor->size;
-        if (start_over(b, err) < 0) {
-            return err->code;
-        }
-    } else if (head->status == 206 && (!head->has_range_start || head->range_start != b->offset)) {
-        return err_set(err, ERR_INVALID,
-                       "asked from byte %llu on, the registry sends another range",
-                       (unsigned long long)b->offset);
+    uint64_t start;
+    if (answer_body_start(head, b->offset, b->descriptor->size, &start, err) < 0) {
+        return err->code;
     }
-    if (head->has_length && head->length != rest) {
-        return err_set(err, ERR_INVALID,
-                       "the registry announces %llu bytes (Content-Length), the manifest %llu",
-                       (unsigned long long)head->length, (unsigned long long)rest);
+    if (start < b->offset && start_over(b, err) < 0) {
+        return err->code;
     }
+    b->offset = start;
     return 0;
 }
 

@@ -94,16 +94,6 @@ int origin_refusal(const struct transfer_head *head, struct str body, struct err
 
 /* ---- authorization --------------------------------------------------------------------------- */
 
-static bool is_printable(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] <= ' ' || s.p[i] > '~') {
-            return false;
-        }
-    }
-    return s.n > 0;
-}
-
 static struct str basic(struct origin *o, const struct credential *c)
 {
     auto_buf struct buf text;
@@ -139,12 +129,10 @@ static int fetch_token(struct origin *o, const struct credential *who, struct er
     const struct challenge *c = &o->challenge;
     const struct transfer_head *head;
     struct str body;
-    struct val v;
+    struct str token;
     auto_buf struct buf parameters;
     buf_init(&parameters, URL_MAX + TOKEN_BYTES_MAX);
-    bool is_tls = str_starts(c->realm, S("https://"));
-    /* A registry reached over TLS gets nobody's password sent in the clear. */
-    if (!is_tls && (!str_starts(c->realm, S("http://")) || str_starts(o->url, S("https://")))) {
+    if (!answer_is_token_server(o->url, c->realm)) {
         return err_set(err, ERR_INVALID,
                        "the registry names '" STR_FMT "' as its token server, expected https://…",
                        STR_ARG(str_sub(c->realm, 0, WORDS_MAX)));
@@ -175,16 +163,9 @@ static int fetch_token(struct origin *o, const struct credential *who, struct er
         err->code = head->status >= 400 && head->status < 429 ? ERR_DENIED : err->code;
         return err->code;
     }
-    if (json_read(body, arena, NULL, &v, err) < 0) {
-        return err_set(err, ERR_INVALID,
-                       "token server " STR_FMT " answered with '%s', expected JSON",
-                       STR_ARG(c->realm), head->content_type);
-    }
-    struct str token = val_text_at(&v, "token");
-    token = token.n > 0 ? token : val_text_at(&v, "access_token");
-    if (!is_printable(token)) {
-        return err_set(err, ERR_INVALID, "token server " STR_FMT " gave no token",
-                       STR_ARG(c->realm));
+    if (answer_token(body, arena, &token, err) < 0) {
+        return err_wrap(err, "token server " STR_FMT " answered with '%s'", STR_ARG(c->realm),
+                        head->content_type);
     }
     o->authorization = arena_fmt(arena, "Bearer " STR_FMT, STR_ARG(token));
     return 0;

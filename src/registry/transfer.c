@@ -7,9 +7,8 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <stdlib.h>
-#include <strings.h>
 
-enum { TURN_MS = 200, HEADER_MAX = 16 << 10 };
+enum { TURN_MS = 200 };
 
 /* result, name, arguments */
 #define LIBCURL(X)                                                                                 \
@@ -128,49 +127,10 @@ void transfers_free(struct transfers *all)
 
 /* ---- one transfer ---------------------------------------------------------------------------- */
 
-static void reset_head(struct transfer_head *head)
-{
-    buf_clear(&head->challenges);
-    struct buf keep = head->challenges;
-    *head = (struct transfer_head){.challenges = keep};
-}
-
-static bool is_header(struct str name, const char *want)
-{
-    return name.n == strlen(want) && strncasecmp(name.p, want, name.n) == 0;
-}
-
-static void copy_text(char *to, size_t size, struct str value)
-{
-    value = str_sub(value, 0, size - 1);
-    memcpy(to, value.p, value.n);
-    to[value.n] = '\0';
-}
-
 /* NOLINTNEXTLINE(readability-non-const-parameter): libcurl says so */
 static size_t on_header(char *p, size_t size, size_t count, void *ctx)
 {
-    struct transfer_head *head = ctx;
-    struct str value = {p, size * count};
-    if (str_starts(value, S("HTTP/"))) {
-        reset_head(head); /* of a redirect's target, or after 100 Continue */
-        return size * count;
-    }
-    struct str name = str_cut(&value, ':');
-    value = str_trim(value);
-    if (is_header(name, "content-length")) {
-        head->has_length = str_to_u64(value, &head->length) == 0;
-    } else if (is_header(name, "content-type")) {
-        copy_text(head->content_type, sizeof head->content_type, value);
-    } else if (is_header(name, "docker-content-digest")) {
-        copy_text(head->digest, sizeof head->digest, value);
-    } else if (is_header(name, "content-range") && str_starts(value, S("bytes "))) {
-        value = str_sub(value, sizeof "bytes " - 1, value.n);
-        head->has_range_start = str_to_u64(str_cut(&value, '-'), &head->range_start) == 0;
-    } else if (is_header(name, "www-authenticate")) {
-        (void)buf_addf(&head->challenges, "%s" STR_FMT, head->challenges.n > 0 ? ", " : "",
-                       STR_ARG(value));
-    }
+    answer_head_line(ctx, (struct str){p, size * count});
     return size * count;
 }
 
@@ -221,7 +181,7 @@ static struct transfer *transfer_new(struct transfers *all, const struct transfe
     t->all = all;
     t->sink = *sink;
     t->easy = api->curl_easy_init();
-    buf_init(&t->head.challenges, HEADER_MAX);
+    buf_init(&t->head.challenges, ANSWER_HEADER_MAX);
     /* Custom headers of this name are held back from other hosts by libcurl: keeps (1). */
     add_header(t, "Authorization", request->authorization);
     add_header(t, "Accept", request->accept);

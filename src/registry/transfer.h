@@ -10,7 +10,7 @@
 #ifndef CORACLE_REGISTRY_TRANSFER_H
 #define CORACLE_REGISTRY_TRANSFER_H
 
-#include "base/arena.h"
+#include "registry/answer.h"
 
 enum {
     TRANSFER_REDIRECTS_MAX = 5,
@@ -36,18 +36,6 @@ struct transfer_request {
     uint64_t offset;          /* from this byte on (Range) */
     struct str ca_file;       /* empty = the system's */
     bool is_unverified;       /* any certificate will do */
-};
-
-/* The last answer's head, after redirects. Unless noted, texts are empty when absent. */
-struct transfer_head {
-    int status;
-    bool has_length;
-    uint64_t length;
-    bool has_range_start;
-    uint64_t range_start;
-    char content_type[128];
-    char digest[128];      /* Docker-Content-Digest */
-    struct buf challenges; /* WWW-Authenticate, joined by ", " */
 };
 
 /* ERR_AGAIN when the other side does not speak TLS, ERR_TIMEOUT, ERR_DENIED (its certificate),
