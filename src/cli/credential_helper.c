@@ -5,16 +5,17 @@
 // "Secret"} (docker-credential-helpers' protocol). Only the command asks them, as the user who
 // started it; pods have secrets.
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "cli/internal.h"
 #include "data/json.h"
 #include "registry/reference.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,21 @@ static int read_answer(int fd, struct buf *out, struct err *err)
     }
 }
 
+/* A pipe that holds text already, at its end: whoever reads it, or not, nobody waits. */
+static int pipe_of(struct str text, struct err *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return err_errno(err, "pipe");
+    }
+    if (fd_write_all(ends[1], text, err) < 0) {
+        (void)close(ends[0]);
+        ends[0] = err->code;
+    }
+    (void)close(ends[1]);
+    return ends[0];
+}
+
 /* "docker-credential-NAME get": its exit code, with what it wrote. */
 static int run(const char *program, struct str server, struct buf *out, int *ret_code,
                struct err *err)
@@ -92,28 +108,31 @@ static int run(const char *program, struct str server, struct buf *out, int *ret
     pid_t pid;
     int status = 0;
     posix_spawn_file_actions_t files;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        return err_errno(err, "socketpair");
+    auto_close int input = pipe_of(server, err);
+    if (input < 0) {
+        return err->code;
     }
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return err_errno(err, "pipe");
+    }
+    auto_close int output = ends[0];
     (void)posix_spawn_file_actions_init(&files);
-    (void)posix_spawn_file_actions_adddup2(&files, ends[1], STDIN_FILENO);
+    (void)posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
     (void)posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
     errno = posix_spawnp(&pid, program, &files, NULL, argv, environ);
     int r = errno == 0 ? 0 : err_errno(err, "start it");
     (void)posix_spawn_file_actions_destroy(&files);
     (void)close(ends[1]);
-    if (r == 0) {
-        (void)send(ends[0], server.p, server.n, MSG_NOSIGNAL); /* few bytes: they fit */
-        (void)shutdown(ends[0], SHUT_WR);
-        r = read_answer(ends[0], out, err);
-        if (r < 0) {
-            (void)kill(pid, SIGKILL);
-        }
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
-        *ret_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (r < 0) {
+        return r;
     }
-    (void)close(ends[0]);
+    r = read_answer(output, out, err);
+    if (r < 0) {
+        (void)kill(pid, SIGKILL);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    *ret_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return r;
 }
 

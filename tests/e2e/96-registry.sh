@@ -78,6 +78,12 @@ for how in gzip zstd index docker; do
 done
 digest=$(image list --json | jq -r '.images[].names[]' | grep -F "$here/index/app@")
 t_has "by digest of its index" "^pulled $digest \(" pull "$digest"
+owners() { find "$1/images/layers" -name owned -exec stat -c %u:%g:%a {} + | sort -u; }
+mapped() { awk -F: -v name="$1" -v id="$3" '$1 == name { print $2 + id - 1; exit }' "$2"; } # with sub-ids, 0 is the user
+one=$(id -u) group=$(id -g)
+[ "$one" = 0 ] && one=1234 group=5678
+[ -z "$(mapped "$(id -un)" /etc/subuid 1)" ] || one=$(mapped "$(id -un)" /etc/subuid 1234) group=$(mapped "$(id -un)" /etc/subgid 5678)
+t_is "files have their owners" "$one:$group:2750" owners "$data"
 t_fails "a name that is none" pull Bad:Name
 t_has "says so" 'invalid reference format' echo "$out"
 
@@ -110,7 +116,7 @@ while read -r helper pattern; do
 done <<'END'
 endless its answer is over 65536 bytes
 locked it ended with code 3: locked
-missing start it: No such file or directory
+missing start it: (No such file or directory|Permission denied)
 ../locked not a helper's name
 END
 t "nobody's token" pull "$here/public/app:1"
@@ -178,8 +184,9 @@ kubectl create secret docker-registry mine --docker-server="$debian" --docker-us
 t "the pod without a secret does not get the image" soon 20 waits without 'ImagePull.*pull access denied'
 t "nor does the one that never pulls" soon 10 waits without-never '^ErrImageNeverPull: .* is not present with pull policy of Never'
 t "by command it is for all" pull "$debian/moscow-time:1.0" --authfile <(printf '{"auths":{"%s":{"username":"me","password":"secret"}}}' "$debian")
-t "the pod that never pulls runs" soon 30 ready pod/without-never
-t "they go" kubectl delete pod without without-never same changed --grace-period=1
+t "one that never pulls" run never-all "$debian/moscow-time:1.0" '"containers":[{"name":"never-all","image":"'$debian'/moscow-time:1.0","imagePullPolicy":"Never"}]'
+t "runs" ready pod/never-all
+t "they go" kubectl delete pod without without-never never-all same changed --grace-period=1 --wait=false
 t "image prune keeps what runs" image prune --all
 t "it has it still" grep -q "$debian/moscow-time:1.0" <(image list)
 t "the service account gets the secret" kubectl patch serviceaccount default -p '{"imagePullSecrets":[{"name":"mine"}]}'
@@ -234,3 +241,25 @@ done
 t "take three places" soon 10 is pgrep -c -P "$keeper" -f image-worker = 3
 t "and leave one to other registries" timeout 20 "$coracle" image pull "localhost:$port/plain/busybox:1" --name "$name" --data "$data"
 kubectl delete pods --all --grace-period=1 >/dev/null
+
+if [ "$(id -u)" = 0 ] && command -v useradd newuidmap >/dev/null; then
+    say "by a user with sub-ids"
+    user=coracle-e2e-$$ theirs=$work/user
+    finish() {
+        local rc=$?
+        as_user "$work/coracle" delete --yes --name "$name-user" --data "$theirs/data" >/dev/null 2>&1
+        userdel "$user" 2>/dev/null
+        (exit $rc)
+        on_exit
+    }
+    as_user() { HOME=$theirs setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups "$@"; }
+    useradd --no-create-home --shell /bin/sh "$user" || exit 1
+    trap finish EXIT
+    grep -q "^$user:" /etc/subuid || usermod --add-subuids 2100000-2165535 --add-subgids 2100000-2165535 "$user"
+    chmod 711 "$work"
+    install -d -o "$user" "$theirs"
+    install -m 755 "$coracle" "$work/coracle"
+    t "their cluster" as_user "$work/coracle" up --name "$name-user" --data "$theirs/data" --kubeconfig "$theirs/kubeconfig"
+    t "pulls" as_user "$work/coracle" image pull "$here/gzip/app:1" --name "$name-user" --data "$theirs/data"
+    t_is "files have their owners" "$(mapped "$user" /etc/subuid 1234):$(mapped "$user" /etc/subgid 5678):2750" owners "$theirs/data"
+fi

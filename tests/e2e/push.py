@@ -4,7 +4,8 @@
 
 usage: push.py [--user USER:PASSWORD] [--as gzip|zstd|index|docker] SOURCE URL/REPOSITORY:TAG...
 
-SOURCE is ARCHIVE:TAG (an OCI archive), or "new": an image of one layer with random bytes, another for each target. gzip and
+SOURCE is ARCHIVE:TAG (an OCI archive), or "new": an image of one layer with random bytes, another for each target, and an
+empty file that belongs to 1234:5678. gzip and
 zstd pack the layers anew; index puts the manifest between those of other machines; docker speaks schema 2.
 """
 import argparse
@@ -34,6 +35,9 @@ def new_image():
         info = tarfile.TarInfo('random')
         info.size = 200000
         tar.addfile(info, io.BytesIO(os.urandom(info.size)))
+        info = tarfile.TarInfo('owned')
+        info.uid, info.gid, info.mode = 1234, 5678, 0o2750
+        tar.addfile(info)
     layer = out.getvalue()
     machine = {'x86_64': 'amd64', 'aarch64': 'arm64'}[platform.machine()]
     return {'os': 'linux', 'architecture': machine, 'config': {}, 'rootfs': {'type': 'layers', 'diff_ids': [digest_of(layer)]}}, [layer]
