@@ -2,48 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # What coracle adds to StatefulSets (docs/statefulsets.md), each as a user would try it.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sets.sh"
 cluster_up build/images/busybox.tar
-# A set that is ready when /tmp/ready is there at once, or never (broken).
-set_yaml() { # name, replicas, policy, command
-    cat <<EOT
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: $1}
-spec:
-  replicas: $2
-  podManagementPolicy: $3
-  selector: {matchLabels: {app: $1}}
-  template:
-    metadata: {labels: {app: $1}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {name: c, image: busybox:1.35, imagePullPolicy: IfNotPresent, command: [sh, -c, "$4"]}
-  volumeClaimTemplates:
-  - metadata: {name: data}
-    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-EOT
-}
 runs='trap exit TERM; sleep 1000 & wait'
-apply() { set_yaml "$@" | kubectl apply -f -; }
+put_set() { # NAME REPLICAS POLICY COMMAND
+    command=$4 apply "$1" "$2" "$claims
+  podManagementPolicy: $3"
+}
 wait_for() { kubectl wait --for="$1" "$2" --timeout="${3:-20s}"; }
-uids() { kubectl get po -l "app=$1" -o jsonpath='{.items[*].metadata.uid}'; }
-pods() { kubectl get po -l "app=$1" -o jsonpath='{.items[*].metadata.name}'; }
-patch() { kubectl patch "$1" --type=merge -p "$2"; }
-annotate() { kubectl annotate --overwrite "$@"; }
-image() { kubectl set image "sts/$1" "c=$2"; }
+pods() { names po "$1"; }
 
-t "a set" apply web 3 Parallel "$runs"
+t "a set" put_set web 3 Parallel "$runs"
 t_has "conditions: kubectl wait for Available" 'condition met' wait_for condition=Available sts/web
 t_is "and Progressing is done" RolloutComplete field sts/web '.status.conditions[?(@.type=="Progressing")].reason'
 
-t_fails "names that could never run are refused at once" apply "$(printf 'n%.0s' {1..53})" 1 Parallel "$runs"
+t_fails "names that could never run are refused at once" put_set "$(printf 'n%.0s' {1..53})" 1 Parallel "$runs"
 t_has "and why" 'must be no more than 52 characters' printf '%s' "$out"
 t_fails "a value that is none is refused" annotate sts/web coracle.io/paused=perhaps
 
 before=$(uids web)
 t "in place: asked for" annotate sts/web coracle.io/in-place-update=true
-t "a new image" image web busybox:latest
+t "a new image" set_image web busybox:latest
 t "rollout status" kubectl rollout status sts/web --timeout=30s
 t_is "the pods are the same" "$before" uids web
 containers() { kubectl get po -l app=web -o jsonpath="{.items[*].status.containerStatuses[0].$1}"; }
@@ -88,11 +67,11 @@ t_has "it says so" "claims can't shrink, and claim data-web-0 has 2Gi already" p
 t_fails "all else may not change" patch sts/web '{"spec":{"volumeClaimTemplates":null}}'
 t_has "as upstream says it" "updates to statefulset spec for fields other than 'replicas'" printf '%s' "$out"
 
-t "a broken rollout" apply trap 2 OrderedReady "$runs"
+t "a broken rollout" put_set trap 2 OrderedReady "$runs"
 t "ready" kubectl rollout status sts/trap --timeout=30s
 t "annotated with a short deadline" annotate sts/trap coracle.io/progress-deadline-seconds=2
-t "a command that ends at once" apply trap 2 OrderedReady "exit 1"
+t "a command that ends at once" put_set trap 2 OrderedReady "exit 1"
 t_has "the deadline is told" 'condition met' wait_for condition=Progressing=False sts/trap
-t "repaired" apply trap 2 OrderedReady "$runs; :"
+t "repaired" put_set trap 2 OrderedReady "$runs; :"
 t "it frees itself" kubectl rollout status sts/trap --timeout=30s
 t_has "and says so" 'BrokenPodReplaced' kubectl get events --field-selector involvedObject.name=trap

@@ -1,43 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The traces of StatefulSets that 70-order.sh and 80-updates.sh don't play: claims by policy, deletion in three modes,
-# adoption, failed and held pods, minReadySeconds, maxUnavailable, start ordinals, budgets, force deletion.
+# adoption, failed and held pods, minReadySeconds, maxUnavailable, start ordinals, budgets.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sets.sh"
 cluster_up build/images/busybox.tar
-set_yaml() { # name, replicas, more of the spec; $command, $finalizers
-    cat <<EOT
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: $1}
-spec:
-  replicas: $2
-  selector: {matchLabels: {app: $1}}
-  template:
-    metadata: {labels: {app: $1}${finalizers:-}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {name: c, image: ${image:-busybox:1.35}, imagePullPolicy: IfNotPresent, command: [sh, -c, "${command:-trap exit TERM; sleep 1000 & wait}"]${mounts:-}}
-${3:-}
-EOT
-}
-claims='  volumeClaimTemplates:
-  - metadata: {name: data}
-    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}'
-apply() { set_yaml "$@" | kubectl apply -f -; }
-ready() { kubectl rollout status "sts/$1" --timeout=30s; }
-names() { kubectl get "$1" -l "app=$2" -o jsonpath='{.items[*].metadata.name}'; }
-uids() { kubectl get po -l "app=$1" -o jsonpath='{.items[*].metadata.uid}'; }
-scale() { kubectl scale "sts/$1" --replicas="$2"; }
-patch() { kubectl patch "$1" --type=merge -p "$2"; }
-deleted() { field "pod/$1" .metadata.deletionTimestamp; }
-owners() { kubectl get pvc -l "app=$1" -o jsonpath='{.items[*].metadata.ownerReferences[*].kind}'; }
 
 # T3, T4: claims of pods that are scaled away
-policy() { printf '%s\n  persistentVolumeClaimRetentionPolicy: {whenScaled: %s, whenDeleted: %s}' "$claims" "$1" "$2"; }
 t "whenScaled Delete, three pods" apply a 3 "$(policy Delete Retain)"
 t "ready" ready a
-t_is "claims belong to nobody" "" owners a
+t_is "claims belong to nobody" "data-a-0: data-a-1: data-a-2: " owners a
 volume=$(field pvc/data-a-2 .spec.volumeName)
 t "scaled to 1" scale a 1
 t "and up again at once" scale a 3
@@ -98,7 +70,7 @@ t "holds at once" soon 20 promoted b
 # T13 and the foreground; whenDeleted
 t "whenDeleted Delete" apply c 2 "$(policy Retain Delete)"
 t "ready" ready c
-t_is "claims belong to the set" "StatefulSet StatefulSet" owners c
+t_is "claims belong to the set" "data-c-0:StatefulSet data-c-1:StatefulSet " owners c
 t "deleted in the foreground" kubectl delete sts c --cascade=foreground --timeout=30s
 t_is "its pods are gone by then" "" names po c
 t "its claims too" soon 10 is names pvc c = ""
@@ -133,15 +105,3 @@ t_fails "not two at once" evict d-1
 t_has "it says why" "Cannot evict pod as it would violate the pod's disruption budget" printf '%s' "$out"
 t "pod 0 goes" patch pod/d-0 '{"metadata":{"finalizers":null}}'
 t "and comes back" soon 15 is field pdb/d .status.disruptionsAllowed = 1
-
-# Never two processes with one identity, also after a forced deletion: who starts looks whether another still writes.
-command='touch /data/beat; read a z < /data/beat; sleep 0.3; read b z < /data/beat; [ x$a = x$b ] || exit 9; trap : TERM; while :; do cat /proc/uptime > /data/beat; sleep 0.05; done'
-mounts=', volumeMounts: [{name: data, mountPath: /data}]'
-t "a pod that minds no signal" apply f 1 "$claims"
-t "ready" ready f
-one=$(field pod/f-0 .metadata.uid)
-t "deleted by force" kubectl delete pod f-0 --grace-period=0 --force
-other() { [ "$(field pod/f-0 .metadata.uid)" != "$one" ] && [ "$(field sts/f .status.readyReplicas)" = 1 ]; }
-t "the next one runs" soon 20 other
-sleep 1
-t_is "and was alone from the start" 0 field pod/f-0 '.status.containerStatuses[0].restartCount'

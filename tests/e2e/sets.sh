@@ -5,6 +5,7 @@
 claims='  volumeClaimTemplates:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}'
+policy() { printf '%s\n  persistentVolumeClaimRetentionPolicy: {whenScaled: %s, whenDeleted: %s}' "$claims" "$1" "$2"; }
 # set_yaml NAME REPLICAS [MORE OF THE SPEC]; the variables are holes: $image, $command, $container (more of the
 # container, from a comma on), $pod (a line more of the pod's spec), $meta (more of its metadata, from a comma on).
 set_yaml() {
