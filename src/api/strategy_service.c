@@ -11,6 +11,8 @@
 #include "api/rules.h"
 #include "base/mem.h"
 
+#include <stdlib.h>
+
 enum {
     NODE_PORT_FIRST = 30000,
     NODE_PORT_LAST = 32767,
@@ -79,6 +81,44 @@ static void drop_node_ports(struct val *spec)
     }
 }
 
+/* A port by what must be the same for its number to stay. */
+struct kept_port {
+    int64_t port;
+    struct str protocol;
+    int64_t number;
+};
+
+static int by_port(const void *a, const void *b)
+{
+    const struct kept_port *x = a;
+    const struct kept_port *y = b;
+    return x->port != y->port ? (x->port < y->port ? -1 : 1) : str_cmp(x->protocol, y->protocol);
+}
+
+static struct kept_port kept_port_of(const struct val *port)
+{
+    return (struct kept_port){.port = val_number_at(port, "port", 0),
+                              .protocol = val_text_at(port, "protocol"),
+                              .number = val_number_at(port, "nodePort", 0)};
+}
+
+static void keep_node_ports(struct arena *arena, struct val *ports, const struct val *before)
+{
+    size_t count = val_count(before);
+    struct kept_port *kept = arena_alloc(arena, (count + 1) * sizeof *kept);
+    for (size_t i = 0; i < count; i++) {
+        kept[i] = kept_port_of(val_at(before, i));
+    }
+    qsort(kept, count, sizeof *kept, by_port);
+    for (size_t i = 0; i < val_count(ports); i++) {
+        struct kept_port now = kept_port_of(&ports->items[i]);
+        const struct kept_port *was = bsearch(&now, kept, count, sizeof *kept, by_port);
+        if (was != NULL && was->number != 0 && now.number == 0) {
+            (void)val_set(arena, &ports->items[i], S("nodePort"), val_int(was->number));
+        }
+    }
+}
+
 /* What was allocated stays with an update that doesn't mention it. */
 static void keep_allocated(struct arena *arena, struct val *obj, const struct val *old)
 {
@@ -102,20 +142,7 @@ static void keep_allocated(struct arena *arena, struct val *obj, const struct va
         drop_node_ports(spec);
         return;
     }
-    struct val *ports = val_slot(spec, S("ports"));
-    const struct val *before = val_path(old, "spec.ports");
-    for (size_t i = 0; i < val_count(ports); i++) {
-        for (size_t k = 0; k < val_count(before); k++) {
-            const struct val *b = val_at(before, k);
-            bool is_same =
-                val_number_at(b, "port", 0) == val_number_at(&ports->items[i], "port", 0) &&
-                str_eq(val_text_at(b, "protocol"), val_text_at(&ports->items[i], "protocol"));
-            int64_t number = val_number_at(b, "nodePort", 0);
-            if (is_same && number != 0 && val_number_at(&ports->items[i], "nodePort", 0) == 0) {
-                (void)val_set(arena, &ports->items[i], S("nodePort"), val_int(number));
-            }
-        }
-    }
+    keep_node_ports(arena, val_slot(spec, S("ports")), val_path(old, "spec.ports"));
 }
 
 static void service_prepare(struct arena *arena, struct val *obj, const struct val *old,
@@ -173,27 +200,30 @@ static bool is_ip_taken(const struct services *all, struct str ip)
     return false;
 }
 
-static uint32_t service_band(const struct api_config *config, uint32_t *ret_size)
+/* Addresses of the service range. */
+static uint64_t range_size(const struct api_config *config)
 {
-    uint32_t size = UINT32_C(1) << (32 - config->service_prefix);
-    uint32_t band = size / 16;
-    band = band < STATIC_BAND_MIN   ? STATIC_BAND_MIN
-           : band > STATIC_BAND_MAX ? STATIC_BAND_MAX
-                                    : band;
-    *ret_size = size;
-    return band;
+    return UINT64_C(1) << (32 - config->service_prefix);
+}
+
+static uint32_t static_band(uint64_t size)
+{
+    return size / 16 < STATIC_BAND_MIN   ? STATIC_BAND_MIN
+           : size / 16 > STATIC_BAND_MAX ? STATIC_BAND_MAX
+                                         : (uint32_t)(size / 16);
 }
 
 /* A random start above the static band, then the next free one. */
 static struct str pick_ip(struct admission *a, const struct services *all)
 {
     const struct api_config *config = api_config(a->api);
-    uint32_t size;
-    uint32_t band = service_band(config, &size);
-    uint32_t span = size - band - 1;
-    uint32_t start = (uint32_t)rng_below(config->rng, span);
-    for (uint32_t i = 0; i < span; i++) {
-        struct str ip = format_ip(a->arena, config->service_cidr + band + (start + i) % span);
+    uint64_t size = range_size(config);
+    uint32_t band = static_band(size);
+    uint64_t span = size - band - 1;
+    uint64_t start = rng_below(config->rng, span);
+    for (uint64_t i = 0; i < span; i++) {
+        uint32_t offset = band + (uint32_t)((start + i) % span);
+        struct str ip = format_ip(a->arena, config->service_cidr + offset);
         if (!is_ip_taken(all, ip)) {
             return ip;
         }
@@ -210,13 +240,12 @@ static void check_static_ip(struct admission *a, const struct services *all, str
                             const struct val *ips)
 {
     const struct api_config *config = api_config(a->api);
-    uint32_t size;
-    (void)service_band(config, &size);
     uint32_t address = parse_ip(ip);
     if (address == 0) {
         cause_add(a->causes, CAUSE_INVALID, S("spec.clusterIPs[0]"), val_at(ips, 0),
                   S("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
-    } else if (address <= config->service_cidr || address - config->service_cidr >= size - 1) {
+    } else if (address <= config->service_cidr ||
+               address - config->service_cidr >= range_size(config) - 1) {
         refuse_ip(a, ips,
                   arena_fmt(a->arena,
                             "failed to allocate IP " STR_FMT ": the provided IP (" STR_FMT
@@ -258,63 +287,93 @@ static void admit_ip(struct admission *a, struct val *spec, const struct service
     }
 }
 
-static bool is_port_taken(const struct services *all, int64_t number)
+/* Who holds which node port: the same number may serve several protocols inside one service. */
+enum { HELD_BY_ANOTHER = 1, HELD_FOR_TCP = 2, HELD_FOR_UDP = 4, HELD_FOR_SCTP = 8 };
+
+struct node_ports {
+    uint8_t held[NODE_PORT_LAST - NODE_PORT_FIRST + 1];
+};
+
+/* NULL beyond the range. */
+static uint8_t *node_port_at(struct node_ports *held, int64_t number)
+{
+    return number < NODE_PORT_FIRST || number > NODE_PORT_LAST
+               ? NULL
+               : &held->held[number - NODE_PORT_FIRST];
+}
+
+static void hold_others(struct node_ports *held, const struct services *all)
 {
     for (size_t i = 0; i < all->count; i++) {
         const struct val *ports =
             all->list[i] == all->self ? NULL : val_path(all->list[i], "spec.ports");
         for (size_t k = 0; k < val_count(ports); k++) {
-            if (val_number_at(val_at(ports, k), "nodePort", 0) == number) {
-                return true;
+            uint8_t *at = node_port_at(held, val_number_at(val_at(ports, k), "nodePort", 0));
+            if (at != NULL) {
+                *at = HELD_BY_ANOTHER;
             }
         }
     }
-    return false;
 }
 
-/* The same number may serve TCP and UDP inside one service; ports before `i` are settled. */
-static bool is_used_here(const struct val *ports, size_t count, size_t i, int64_t number)
+static uint8_t holder_of(const struct val *port)
 {
-    for (size_t k = 0; k < count; k++) {
-        if (k != i && val_number_at(val_at(ports, k), "nodePort", 0) == number &&
-            str_eq(val_text_at(val_at(ports, k), "protocol"),
-                   val_text_at(val_at(ports, i), "protocol"))) {
-            return true;
-        }
-    }
-    return false;
+    struct str protocol = val_text_at(port, "protocol");
+    return str_eq(protocol, S("UDP"))    ? HELD_FOR_UDP
+           : str_eq(protocol, S("SCTP")) ? HELD_FOR_SCTP
+                                         : HELD_FOR_TCP;
 }
 
-static int64_t pick_port(struct admission *a, const struct services *all, const struct val *ports,
-                         size_t i)
+/* A port with a number that was asked for. */
+static void take_port(struct admission *a, const struct val *port, size_t i,
+                      struct node_ports *held)
+{
+    const struct val *asked = val_get(port, S("nodePort"));
+    uint8_t *at = node_port_at(held, val_number(asked, 0));
+    struct str path = arena_fmt(a->arena, "spec.ports[%zu].nodePort", i);
+    if (at == NULL) {
+        cause_add(
+            a->causes, CAUSE_INVALID, path, asked,
+            S("provided port is not in the valid range. The range of valid ports is 30000-32767"));
+    } else if ((*at & (HELD_BY_ANOTHER | holder_of(port))) != 0) {
+        cause_add(a->causes, CAUSE_INVALID, path, asked, S("provided port is already allocated"));
+    } else {
+        *at |= holder_of(port);
+    }
+}
+
+static void pick_port(struct admission *a, struct val *port, size_t i, struct node_ports *held)
 {
     int64_t first = NODE_PORT_FIRST + NODE_PORT_STATIC_BAND;
     int64_t span = NODE_PORT_LAST - first + 1;
     int64_t start = (int64_t)rng_below(api_config(a->api)->rng, (uint64_t)span);
     for (int64_t k = 0; k < span; k++) {
         int64_t number = first + (start + k) % span;
-        if (!is_port_taken(all, number) && !is_used_here(ports, val_count(ports), i, number)) {
-            return number;
+        uint8_t *at = node_port_at(held, number);
+        if ((*at & (HELD_BY_ANOTHER | holder_of(port))) == 0) {
+            *at |= holder_of(port);
+            (void)val_set(a->arena, port, S("nodePort"), val_int(number));
+            return;
         }
     }
-    return 0;
+    cause_add(a->causes, CAUSE_INVALID, arena_fmt(a->arena, "spec.ports[%zu].nodePort", i), NULL,
+              S("failed to allocate a nodePort: range is full"));
 }
 
-static void admit_node_port(struct admission *a, struct val *ports, size_t i,
-                            const struct services *all)
+static void admit_node_ports(struct admission *a, struct val *ports, const struct services *all)
 {
-    struct str path = arena_fmt(a->arena, "spec.ports[%zu].nodePort", i);
-    const struct val *asked = val_get(&ports->items[i], S("nodePort"));
-    int64_t number = val_number(asked, 0);
-    if (number == 0) {
-        number = pick_port(a, all, ports, i);
-        (void)val_set(a->arena, &ports->items[i], S("nodePort"), val_int(number));
-    } else if (number < NODE_PORT_FIRST || number > NODE_PORT_LAST) {
-        cause_add(
-            a->causes, CAUSE_INVALID, path, asked,
-            S("provided port is not in the valid range. The range of valid ports is 30000-32767"));
-    } else if (is_port_taken(all, number) || is_used_here(ports, i, i, number)) {
-        cause_add(a->causes, CAUSE_INVALID, path, asked, S("provided port is already allocated"));
+    struct node_ports *held = arena_alloc(a->arena, sizeof *held);
+    *held = (struct node_ports){0};
+    hold_others(held, all);
+    for (int is_picked = 0; is_picked < 2; is_picked++) { /* what is asked for goes first */
+        for (size_t i = 0; i < val_count(ports); i++) {
+            bool is_asked = val_number_at(&ports->items[i], "nodePort", 0) != 0;
+            if (is_picked == 0 && is_asked) {
+                take_port(a, &ports->items[i], i, held);
+            } else if (is_picked != 0 && !is_asked) {
+                pick_port(a, &ports->items[i], i, held);
+            }
+        }
     }
 }
 
@@ -330,9 +389,8 @@ static void service_admit(struct admission *a, struct val *obj)
                               : api_peek(a->api, kind_of(KIND_SERVICE), a->ns,
                                          val_text_at(a->old, "metadata.name"));
     admit_ip(a, spec, &all);
-    struct val *ports = val_slot(spec, S("ports"));
-    for (size_t i = 0; has_node_ports(obj) && i < val_count(ports); i++) {
-        admit_node_port(a, ports, i, &all);
+    if (has_node_ports(obj)) {
+        admit_node_ports(a, val_slot(spec, S("ports")), &all);
     }
 }
 

@@ -38,6 +38,8 @@ struct publish {
     bool is_dirty;
     bool is_retry; /* this pass tries again what failed before */
     struct timer retry;
+    size_t burst; /* ports that this pass may still open or close */
+    struct timer rest;
 };
 
 static void refusal_free(void *value)
@@ -124,6 +126,17 @@ static struct str wording(struct arena *arena, const struct publish_claim *claim
 
 /* ---- one pass -------------------------------------------------------------------------------- */
 
+static void plan(void *ctx);
+
+/* One port more in this pass? Else another pass follows in the next turn. */
+static bool may_change(struct publish *p)
+{
+    if (p->burst == 0) {
+        timer_start(p->config.loop, &p->rest, 0, plan, p);
+    }
+    return p->burst > 0;
+}
+
 /* The port, open and leading where claim says, or NULL when it can't be had. */
 static struct port *open_port(struct publish *p, struct arena *arena,
                               const struct publish_claim *claim, struct port *port)
@@ -139,6 +152,7 @@ static struct port *open_port(struct publish *p, struct arena *arena,
         (void)map_put(&p->ports, key, port);
         log_debug("port " STR_FMT " is open", STR_ARG(key));
     }
+    p->burst--;
     port->claim = *claim;
     port->claim.owner = NULL;
     return port;
@@ -148,12 +162,14 @@ static void serve_winner(struct publish *p, struct arena *arena, const struct pu
 {
     struct port *port = map_find(&p->ports, port_key(arena, claim));
     struct refusal *refusal = map_find(&p->refusals, refusal_key(arena, claim));
-    if (port == NULL && refusal != NULL && !refusal->is_lost && !p->is_retry) {
-        refusal->is_wanted = true;
-        return;
-    }
-    if (port == NULL || port->claim.target != claim->target ||
-        port->claim.target_port != claim->target_port) {
+    bool is_there = port != NULL && port->claim.target == claim->target &&
+                    port->claim.target_port == claim->target_port;
+    bool is_waiting = port == NULL && refusal != NULL && !refusal->is_lost && !p->is_retry;
+    if (is_waiting || (!is_there && !may_change(p))) {
+        if (refusal != NULL) {
+            refusal->is_wanted = true;
+        }
+    } else if (!is_there) {
         port = open_port(p, arena, claim, port);
     }
     if (port != NULL) {
@@ -183,8 +199,9 @@ static void drop_unwanted(struct publish *p)
 {
     for (size_t i = p->ports.count; i-- > 0;) {
         struct port *port = p->ports.entries[i].value;
-        if (!port->is_wanted) {
+        if (!port->is_wanted && may_change(p)) {
             log_debug("port " STR_FMT " is closed", STR_ARG(p->ports.entries[i].key));
+            p->burst--;
             p->config.close(p->config.ctx, &port->claim);
             free(map_remove(&p->ports, p->ports.entries[i].key));
         } else {
@@ -288,6 +305,7 @@ static void pass(void *ctx)
     const struct publish_claim *winner = NULL;
     size_t count;
     p->is_dirty = false;
+    p->burst = PUBLISH_BURST;
     publish_claims(arena, objects_of(arena, &p->services), p->services.count,
                    objects_of(arena, &p->pods), p->pods.count, &claims, &count);
     for (size_t i = 0; i < count; i++) {
@@ -306,8 +324,9 @@ static void pass(void *ctx)
     }
 }
 
-static void plan(struct publish *p)
+static void plan(void *ctx)
 {
+    struct publish *p = ctx;
     if (!p->is_dirty) {
         p->is_dirty = true;
         loop_defer(p->config.loop, pass, p);
@@ -362,6 +381,7 @@ void publish_free(struct publish *p)
 {
     if (p != NULL) {
         timer_stop(&p->retry);
+        timer_stop(&p->rest);
         map_done(&p->ports, free);
         map_done(&p->refusals, refusal_free);
         map_done(&p->services, object_free);

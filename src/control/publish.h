@@ -4,7 +4,8 @@
 // of the holder open and close them; whoever carries the traffic goes on when this process dies, so
 // a port that it has open already may be opened again.
 //
-// Invariants: (1) a port that nobody asks for any more is closed in the turn that learns it; (2) a
+// Invariants: (1) a port that nobody asks for any more is closed in the turn that learns it, or, as
+// a turn opens and closes PUBLISH_BURST ports at most, in one of the next; (2) a
 // port that can't be had gives one Warning event "PortNotPublished" on who asks, and is tried again
 // every PUBLISH_RETRY; (3) a LoadBalancer's status names 127.0.0.1 exactly while all its ports are
 // open, with ipMode Proxy, so that pods reach that service by its rules and not by that address.
@@ -17,6 +18,7 @@
 #include "loop/loop.h"
 
 #define PUBLISH_RETRY (5 * USEC_PER_SEC)
+enum { PUBLISH_BURST = 50 }; /* 0.2 ms each while others wait; a Service may have 2,682 */
 
 /* Opens a claim's port, or leads the later connections of an open one to its target. ERR_EXISTS:
  * another program has it. */
