@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "data/quantity.h"
 
+#include <stdlib.h>
+
 #define TOKEN_MOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
 
 enum { TOKEN_SECONDS = 3607, TOLERATION_SECONDS = 300 };
@@ -311,22 +313,39 @@ static void mask_mutable(struct arena *arena, struct val *spec, const struct val
     }
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* What two tolerations must share to be the same but for their seconds: a text for each, sorted. */
+static struct str *toleration_texts(struct arena *arena, const struct val *tolerations)
+{
+    size_t count = val_count(tolerations);
+    struct str *texts = arena_alloc(arena, (count + 1) * sizeof *texts);
+    for (size_t i = 0; i < count; i++) {
+        const struct val *v = val_at(tolerations, i);
+        texts[i] = arena_fmt(arena, STR_FMT "\n" STR_FMT "\n" STR_FMT "\n" STR_FMT,
+                             STR_ARG(val_text_at(v, "key")), STR_ARG(val_text_at(v, "operator")),
+                             STR_ARG(val_text_at(v, "value")), STR_ARG(val_text_at(v, "effect")));
+    }
+    qsort(texts, count, sizeof *texts, by_text);
+    return texts;
+}
+
 /* Each toleration stays, but for its seconds. */
 static void check_tolerations(const struct val *spec, const struct val *before,
                               struct causes *causes)
 {
     const struct val *old = val_get(before, S("tolerations"));
     const struct val *now = val_get(spec, S("tolerations"));
+    if (val_eq(old, now)) {
+        return;
+    }
+    const struct str *had = toleration_texts(causes->arena, old);
+    const struct str *has = toleration_texts(causes->arena, now);
     for (size_t i = 0; i < val_count(old); i++) {
-        struct val wanted = val_copy(causes->arena, val_at(old, i));
-        (void)val_remove(&wanted, S("tolerationSeconds"));
-        bool is_there = false;
-        for (size_t k = 0; k < val_count(now) && !is_there; k++) {
-            struct val one = val_copy(causes->arena, val_at(now, k));
-            (void)val_remove(&one, S("tolerationSeconds"));
-            is_there = val_eq(&one, &wanted);
-        }
-        if (!is_there) {
+        if (bsearch(&had[i], has, val_count(now), sizeof *has, by_text) == NULL) {
             cause_add(causes, CAUSE_FORBIDDEN, S("spec.tolerations"), NULL,
                       S("existing toleration can not be modified except its tolerationSeconds"));
         }
