@@ -196,7 +196,6 @@ struct server *server_new(const struct server_config *config, struct err *err)
         .tls = config->tls,
         .request = on_request,
         .ctx = server,
-        .idle_timeout = 180 * USEC_PER_SEC,
     };
     server->http = http_server_new(&http);
     return server;

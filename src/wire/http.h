@@ -81,7 +81,11 @@ struct http_server_config {
     struct tls_server *tls; /* NULL = plain */
     void (*request)(void *ctx, struct http_request *request);
     void *ctx;
-    usec idle_timeout; /* between requests; headers must arrive within 10 s */
+    /* 0 = the default */
+    usec head_timeout;      /* all headers of a request within 10 s */
+    usec body_timeout;      /* its body within 60 s from there */
+    usec idle_timeout;      /* 180 s between requests */
+    size_t connections_max; /* CONNECTIONS_MAX; more are closed at once */
 };
 struct http_server *http_server_new(const struct http_server_config *config);
 /* Accepts on a listening socket (owned from here on). */

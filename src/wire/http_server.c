@@ -27,6 +27,7 @@
 #define LOG_ROOM     "wire"
 #define HEAD_TIMEOUT (10 * USEC_PER_SEC)
 #define BODY_TIMEOUT (60 * USEC_PER_SEC)
+#define IDLE_TIMEOUT (180 * USEC_PER_SEC)
 
 enum {
     PIPELINE_BYTES_MAX = HEADER_BYTES_MAX,
@@ -228,13 +229,13 @@ static bool feed_some(struct served *served, struct str *bytes)
     size_t used = 0;
     if (served->parser == NULL) {
         served->parser = http1_new_request(HEADER_BYTES_MAX, BODY_BYTES_MAX);
-        set_timer(served, HEAD_TIMEOUT);
+        set_timer(served, served->server->c.head_timeout);
     }
     bool was_in_head = http1_is_idle(served->parser) || http1_is_in_head(served->parser);
     int r = http1_feed(served->parser, *bytes, &used, &err);
     *bytes = str_sub(*bytes, used, bytes->n);
     if (was_in_head && !http1_is_in_head(served->parser)) {
-        set_timer(served, BODY_TIMEOUT);
+        set_timer(served, served->server->c.body_timeout);
     }
     if (r == HTTP1_CONTINUE) {
         conn_add(served->conn, S("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -359,7 +360,7 @@ static void serve(struct http_server *server, int fd)
     buf_init(&served->ahead, (size_t)2 * PIPELINE_BYTES_MAX);
     list_add_tail(&server->connections, &served->node);
     server->connections_count++;
-    set_timer(served, HEAD_TIMEOUT);
+    set_timer(served, server->c.head_timeout);
 }
 
 static void accept_again(void *ctx)
@@ -377,7 +378,7 @@ static void on_accept(void *ctx, int events)
     (void)events;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0 && server->connections_count >= CONNECTIONS_MAX) {
+        if (fd >= 0 && server->connections_count >= server->c.connections_max) {
             (void)close(fd);
         } else if (fd >= 0) {
             serve(server, fd);
@@ -398,9 +399,11 @@ struct http_server *http_server_new(const struct http_server_config *config)
 {
     struct http_server *server = xcalloc(1, sizeof *server);
     server->c = *config;
-    if (server->c.idle_timeout == 0) {
-        server->c.idle_timeout = 180 * USEC_PER_SEC;
-    }
+    server->c.head_timeout = config->head_timeout > 0 ? config->head_timeout : HEAD_TIMEOUT;
+    server->c.body_timeout = config->body_timeout > 0 ? config->body_timeout : BODY_TIMEOUT;
+    server->c.idle_timeout = config->idle_timeout > 0 ? config->idle_timeout : IDLE_TIMEOUT;
+    server->c.connections_max =
+        config->connections_max > 0 ? config->connections_max : CONNECTIONS_MAX;
     list_init(&server->connections);
     return server;
 }

@@ -256,6 +256,23 @@ in_background bash -c "openssl s_client -quiet -connect '${server#https://}' -ce
 t "and 60 times more while somebody watches and never reads" rewrite 30
 after=$(resident)
 if [ $((after - before)) -lt 24000 ]; then pass "which costs the server nothing more"; else fail "which costs the server nothing more" "$before kB before, $after kB after"; fi
+# As many connections as there may be, and more: who is in stays in, who comes later is turned away until there is room.
+crowd() {
+    local i fd address=${server#https://}
+    for i in $(seq 4200); do exec {fd}<>"/dev/tcp/${address/://}" && crowded+=("$fd"); done 2>/dev/null
+}
+if ulimit -n 5000 2>/dev/null; then
+    kubectl get configmaps --watch-only >"$work/watched" 2>&1 &
+    jobs_started+=($!)
+    seen() { kubectl annotate --overwrite configmap fat "at=$RANDOM" >/dev/null && grep -q fat "$work/watched"; }
+    t "somebody watches" soon 20 seen
+    crowded=()
+    crowd
+    t_fails "4200 connections: another one is turned away" curl -s --cacert "$work/ca.crt" "$server/livez"
+    for fd in "${crowded[@]}"; do exec {fd}>&-; done
+    : >"$work/watched"
+    t "when they have gone there is room, and who watched still does" soon 20 seen
+fi
 slow_ended() { [ -s "$work/slow-ended" ]; }
 t "a client that never ends its headers is cut off" soon 15 slow_ended
 t_has "the server is well" 'ok' curl -s --cacert "$work/ca.crt" "$server/livez"

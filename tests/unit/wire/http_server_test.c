@@ -98,28 +98,32 @@ static void on_request(void *ctx, struct http_request *request)
     }
 }
 
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval wait = {.tv_sec = 20};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    (void)connect(fd, (struct sockaddr *)&at, sizeof at); /* what follows fails if this does */
+    return fd;
+}
+
 static void client(void *ctx)
 {
     struct fixture *f = ctx;
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(f->port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval wait = {.tv_sec = 20};
     char bytes[4096];
     ssize_t n;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0) {
-        for (struct str rest = f->script; rest.p != NULL;) {
-            struct str piece = str_cut(&rest, '\x01');
-            (void)send(fd, piece.p, piece.n, MSG_NOSIGNAL);
-            if (rest.p != NULL && (n = recv(fd, bytes, sizeof bytes, 0)) > 0) {
-                (void)buf_add(&f->got, (struct str){bytes, (size_t)n});
-            }
-        }
-        while (!str_ends(f->script, S("\x01")) && (n = recv(fd, bytes, sizeof bytes, 0)) > 0) {
+    int fd = connect_to(f->port);
+    for (struct str rest = f->script; rest.p != NULL;) {
+        struct str piece = str_cut(&rest, '\x01');
+        (void)send(fd, piece.p, piece.n, MSG_NOSIGNAL);
+        if (rest.p != NULL && (n = recv(fd, bytes, sizeof bytes, 0)) > 0) {
             (void)buf_add(&f->got, (struct str){bytes, (size_t)n});
         }
+    }
+    while (!str_ends(f->script, S("\x01")) && (n = recv(fd, bytes, sizeof bytes, 0)) > 0) {
+        (void)buf_add(&f->got, (struct str){bytes, (size_t)n});
     }
     (void)close(fd);
 }
@@ -209,14 +213,9 @@ TEST(http_server_tells_when_the_client_goes)
 /* A client that asks for a flood and reads nothing of it. */
 static void ask_for_a_flood(struct fixture *f)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(f->port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     static const char ask[] = "GET /flood HTTP/1.1\r\n\r\n";
-    f->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(f->client, (struct sockaddr *)&at, sizeof at) == 0) {
-        (void)send(f->client, ask, sizeof ask - 1, MSG_NOSIGNAL);
-    }
+    f->client = connect_to(f->port);
+    (void)send(f->client, ask, sizeof ask - 1, MSG_NOSIGNAL);
 }
 
 TEST(http_server_sheds_a_stream_that_nobody_reads)
@@ -233,6 +232,101 @@ TEST(http_server_sheds_a_stream_that_nobody_reads)
     (void)close(f.client);
     http_server_free(f.server);
     loop_free(f.loop);
+}
+
+static void serve_with(struct fixture *f, struct http_server_config config,
+                       void (*client_of)(void *ctx))
+{
+    struct err err = {0};
+    f->loop = config.loop = loop_new();
+    config.request = on_request;
+    config.ctx = f;
+    f->server = http_server_new(&config);
+    EXPECT_OK(http_server_listen(f->server, listen_any(&f->port), &err));
+    loop_work(f->loop, client_of, client_done, f);
+    loop_run(f->loop);
+    http_server_free(f->server);
+    loop_free(f->loop);
+}
+
+/* Sends the script, then waits: closed_count is 1 when the server has closed without a word. */
+static void stall(void *ctx)
+{
+    struct fixture *f = ctx;
+    char byte;
+    int fd = connect_to(f->port);
+    (void)send(fd, f->script.p, f->script.n, MSG_NOSIGNAL);
+    f->closed_count = recv(fd, &byte, 1, 0) == 0;
+    (void)close(fd);
+}
+
+TEST(http_server_cuts_off_who_stalls)
+{
+    static const struct {
+        const char *script;
+        bool is_in_body;
+    } rows[] = {
+        {"",                                                                  false},
+        {"GET / HT",                                                          false},
+        {"GET / HTTP/1.1\r\nHost: a\r\n",                                     false},
+        {"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",                      true },
+        {"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcd",                  true },
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f = {.script = str_of(rows[i].script)};
+        struct http_server_config config = {.head_timeout = 3600 * USEC_PER_SEC,
+                                            .body_timeout = 3600 * USEC_PER_SEC};
+        *(rows[i].is_in_body ? &config.body_timeout : &config.head_timeout) = 1000;
+        serve_with(&f, config, stall);
+        EXPECT_INT(1, f.closed_count);
+    }
+}
+
+/* "200" or what came instead. */
+static void ask_on(int fd, char ret[static 4])
+{
+    char bytes[256] = "";
+    (void)send(fd, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL);
+    ssize_t n = recv(fd, bytes, sizeof bytes - 1, 0);
+    memcpy(ret, n > 12 ? bytes + 9 : n == 0 ? "end" : "???", 3);
+    ret[3] = '\0';
+}
+
+/* Two connections are let in, the third is not; it is once one of them has gone. */
+static void come_in_threes(void *ctx)
+{
+    struct fixture *f = ctx;
+    char answer[4];
+    int first = connect_to(f->port);
+    int second = connect_to(f->port);
+    ask_on(first, answer);
+    (void)buf_addf(&f->got, "%s ", answer);
+    ask_on(second, answer);
+    (void)buf_addf(&f->got, "%s ", answer);
+    int third = connect_to(f->port);
+    (void)buf_addf(&f->got, "%s ", recv(third, answer, 1, 0) <= 0 ? "closed" : "open");
+    (void)close(third);
+    (void)close(first);
+    answer[0] = '\0';
+    for (int i = 0; i < 2000 && strcmp(answer, "200") != 0; i++) {
+        third = connect_to(f->port);
+        ask_on(third, answer);
+        (void)close(third);
+    }
+    (void)buf_addf(&f->got, "%s ", answer);
+    ask_on(second, answer);
+    (void)buf_addf(&f->got, "%s", answer);
+    (void)close(second);
+}
+
+TEST(http_server_has_so_many_connections)
+{
+    struct fixture f = {.script = S("")};
+    buf_init(&f.got, 256);
+    serve_with(&f, (struct http_server_config){.connections_max = 2}, come_in_threes);
+    EXPECT_STR("200 200 closed 200 200", buf_str(&f.got));
+    buf_done(&f.got);
 }
 
 /* http_call against the same server. */
