@@ -89,7 +89,9 @@ static int make_place(const char *path, const char *target, bool *ret_is_link, s
 static int restrict_mount(const char *target, unsigned depth, uint64_t flags, struct err *err)
 {
     struct mount_attr attr = {.attr_set = flags | MOUNT_ATTR_NOSUID};
-    return syscall(SYS_mount_setattr, AT_FDCWD, target, depth, &attr, sizeof attr) < 0
+    /* Before 5.12 the kernel can't: then it is a root of its own, but not read-only. */
+    return syscall(SYS_mount_setattr, AT_FDCWD, target, depth, &attr, sizeof attr) < 0 &&
+                   errno != ENOSYS
                ? err_errno(err, "protect '%s'", target)
                : 0;
 }
