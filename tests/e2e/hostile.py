@@ -165,7 +165,6 @@ def attacks_of():
     attacks = [("POST", MAPS, kind, body) for kind, body in documents]
     attacks += [("POST", PODS, JSON, body) for body in pods] + [("POST", SERVICES, JSON, body) for body in services]
     attacks += [("PATCH", path + ("?fieldManager=h&force=true" if kind == APPLY else ""), kind, body) for path, kind, body in patches]
-    attacks += [("POST", path, JSON, body) for path, body in zip([PODS, SERVICES, MAPS] * 5, [body for _, body in documents[:15]])]
     return attacks
 
 
