@@ -110,6 +110,13 @@ t_has "describe a service" 'Endpoints: +10\.[0-9.]+:80,10\.[0-9.]+:80' kubectl d
 t_has "explain" 'volumeClaimTemplates[[:space:]]+<\[\]' kubectl explain sts.spec
 t_has "explain tells what a field is" 'How many pods are wanted' kubectl explain sts.spec.replicas
 t_has "explain --recursive" 'terminationGracePeriodSeconds' kubectl explain sts --recursive
+explains_all() { # every kind that is served, with all its fields
+    local kind
+    for kind in $(kubectl api-resources -o name); do
+        kubectl explain "${kind%%.*}" --recursive >"$work/explained" && grep -q 'FIELDS:' "$work/explained" || { echo "$kind"; return 1; }
+    done
+}
+t "explain --recursive of every kind" explains_all
 t_has "explain no field" 'field "?no"? does not exist' bad kubectl explain sts.no
 t_has "api-versions" $'apps/v1\n' kubectl api-versions
 t_has "cluster-info" 'is running at' kubectl cluster-info
@@ -118,6 +125,11 @@ t_is "custom columns" $'N\nweb-0\nweb-1' kubectl get pod -l app=web -o custom-co
 t_is "in chunks" 3 sh -c 'kubectl get cm,svc --chunk-size=1 -o name | wc -l'
 t_has "a field that can't select" 'field label not supported: foo' bad kubectl get cm --field-selector foo=c
 t_has "a selector that isn't one" "unable to parse requirement: found '', expected: ',' or '\)'" bad kubectl get cm -l 'a in (c'
+since 23 && t "wait for what a path says" kubectl wait --for=jsonpath='{.status.phase}'=Running pod/web-0 --timeout=10s
+since 31 && t "wait until it is there" kubectl wait --for=create pod/web-0 --timeout=10s
+since 26 && t_has "events of an object" 'Normal +Started +Pod/web-0' kubectl events --for pod/web-0
+t_has "no way through to the node" 'could not find the requested resource' bad kubectl get --raw "/api/v1/nodes/$name/proxy/healthz"
+t_has "nor certificates on request" "doesn't have a resource type \"certificatesigningrequests\"" bad kubectl certificate approve nobody
 t_has "top says why not" 'Metrics API not available' bad kubectl top pods
 kubectl create cm begun >/dev/null
 in_background sh -c "exec kubectl get cm -w --watch-only -o name >$work/watched"
@@ -159,9 +171,22 @@ t_has "create a kind that isn't served" 'could not find the requested resource' 
 t_has "expose" 'service/w0 exposed' kubectl expose pod web-0 --port=81 --target-port=80 --name=w0
 t_has "autoscale is told no" 'could not find the requested resource|HPA' bad kubectl autoscale sts/web --max=3
 t_has "set env" 'env updated \(server dry run\)' kubectl set env sts/web A=b --dry-run=server
+t_has "set image" 'image updated \(server dry run\)' kubectl set image sts/web web=busybox:1.36 --dry-run=server
+t_has "set resources" 'resource requirements updated \(server dry run\)' kubectl set resources sts/web --limits=memory=64Mi --dry-run=server
+t_has "set serviceaccount" 'serviceaccount updated \(server dry run\)' kubectl set serviceaccount sts/web robot1 --dry-run=server
+if since 24; then
+    t_has "patch of a status" 'web patched' kubectl patch sts web --subresource=status --type=merge -p '{"status":{"collisionCount":0}}'
+    t_has "get of a scale" 'NAME +DESIRED +AVAILABLE' kubectl get sts web --subresource=scale
+fi
+t_is "a label" "pod/web-0 labeled" kubectl label pod web-0 mark=a
+t_has "is not changed unasked" "already has a value \(a\), and --overwrite is false" bad kubectl label pod web-0 mark=b
+t_is "but when asked" "pod/web-0 labeled" kubectl label pod web-0 mark=b --overwrite
 t_has "pause is for others" 'pausing is not supported' bad kubectl rollout pause sts/web
 
 # Who may.
+kubectl create role r2 --verb=get --resource=pods --dry-run=client -o yaml | sed "s/name: r2/&\n  namespace: default/" >"$work/r2.yaml"
+t_has "reconcile makes a role" 'r2 reconciled' kubectl auth reconcile -f "$work/r2.yaml"
+t_has "once" 'r2 reconciled' kubectl auth reconcile -f "$work/r2.yaml"
 robot=--as=system:serviceaccount:default:robot1
 t_is "a binding counts" yes kubectl auth can-i list pods $robot
 t_has "for no other verb" '^no' bad kubectl auth can-i delete pods $robot
