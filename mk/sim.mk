@@ -1,5 +1,6 @@
 # The simulation: tests/sim/*.c with every room, under the sanitizers (the planted mistakes without).
-#   make sim                      SEEDS seeds from FROM, then the planted mutations
+#   make sim                      the scenarios, the planted mutations, SEEDS seeds from FROM
+#   make sim SCENARIO=name        one script of tests/sim/scenario.c with its trace
 #   make sim SEED=123             one seed with its trace
 #   make sim SEED=123 MUTATION=2  the same with a planted mistake (tests/sim/sim.h)
 #   make sim-nightly [HOURS=8] [STEPS=1000000] [FROM=n]  seeds at full speed (flavour sim), one process, until
@@ -19,10 +20,13 @@ $(B)/sim: $(SIM_OBJ) $(B)/libcoracle.a
 .PHONY: sim
 sim:
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan build/asan/sim
-ifdef SEED
+ifdef SCENARIO
+	$(Q)build/asan/sim --scenarios $(SCENARIO)
+else ifdef SEED
 	$(Q)build/asan/sim --replay $(SEED) $(MUTATION)
 else
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=release build/release/sim
+	$(Q)build/asan/sim --scenarios
 	$(Q)build/release/sim --mutations $(MUTATION_SEEDS)
 	$(Q)build/asan/sim --jobs 2 $(FROM) $(SEEDS)
 endif

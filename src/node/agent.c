@@ -232,17 +232,15 @@ static void ignore_done(void *ctx, const struct err *err)
 
 /* --- starting --- */
 
-static bool list_pod(void *ctx, struct object *object)
+/* The pods are known: whatever else runs is an orphan. */
+static void begin(void *ctx)
 {
     struct node *node = ctx;
-    const struct val *v = object_val(object);
-    if (is_ours(node, v) && !map_find(&node->pods, val_text_at(v, "metadata.uid"))) {
-        add_pod(node, object);
-    }
-    return true;
+    node_orphans_find(node);
+    node_wake_all(node);
 }
 
-/* What was found is known: starts the work on pods. */
+/* What the runtime has is known: asks for the pods. */
 static void adopted(void *ctx, const struct err *err)
 {
     struct node *node = ctx;
@@ -250,8 +248,6 @@ static void adopted(void *ctx, const struct err *err)
     if (err) {
         log_error("asking the runtime for its containers: %s, going on without", err->msg);
     }
-    node_orphans_find(node);
-    client->ops->list(client, KIND_POD, S(""), list_pod, node);
     client->ops->watch(client, KIND_POD, pod_changed, node);
     client->ops->watch(client, KIND_CONFIG_MAP, material_changed, node);
     client->ops->watch(client, KIND_SECRET, material_changed, node);
@@ -259,6 +255,9 @@ static void adopted(void *ctx, const struct err *err)
     client->ops->watch(client, KIND_PV, material_changed, node);
     client->ops->watch(client, KIND_ENDPOINT_SLICE, pod_names_changed, node);
     node_images_start(node);
+    /* Behind the watches' first answers. A list of our own could name a pod that is gone by then,
+     * and no watch would tell. */
+    timer_start(node->config.loop, &node->orphan_timer, 0, begin, node);
 }
 
 static int make_dirs(struct node *node, struct err *err)

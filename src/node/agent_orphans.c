@@ -189,13 +189,15 @@ void node_orphans_find(struct node *node)
         struct search search = {0};
         struct str name;
         int attempt;
-        if (fact->state == CONTAINER_RUNNING && run_id_split(id, &search.uid, &name, &attempt)) {
+        if (fact->state == CONTAINER_RUNNING && run_id_split(id, &search.uid, &name, &attempt) &&
+            !map_find(&node->pods, search.uid)) {
             client->ops->list(client, KIND_POD, S(""), find_uid, &search);
             if (!search.is_there) {
                 add_orphan(node, id, search.uid);
             }
         }
     }
+    node->is_begun = true;
     kill_orphans(node);
     timer_start(node->config.loop, &node->orphan_timer, SWEEP_DELAY_SECONDS * USEC_PER_SEC, sweep,
                 node);
@@ -205,6 +207,9 @@ bool node_orphan_blocks(const struct pod *pod)
 {
     const struct map *orphans = &pod->node->orphans;
     auto_free char *name = xasprintf("%s/%s", pod->ns, pod->name);
+    if (!pod->node->is_begun) {
+        return true; /* nobody knows yet */
+    }
     for (size_t i = 0; i < orphans->count; i++) {
         const char *of = orphans->entries[i].value;
         if (of[0] == '\0' || strcmp(of, name) == 0) {

@@ -4,6 +4,7 @@
 //   sim [--jobs N] FROM COUNT      runs COUNT seeds, prints those that fail
 //   sim --replay SEED [MUTATION]   runs one with its trace
 //   sim --mutations SEEDS          each mutation must be found within so many seeds
+//   sim --scenarios [NAME]         all scripts of scenario.c, or one with its trace
 //   sim --steps STEPS SECONDS FROM runs seeds from FROM until each policy has had so many steps, or
 //                                  the time is over; prints what was reached every ten minutes
 // Ends with "N passed, N failed"; exit code 1 when one failed.
@@ -53,7 +54,7 @@ static void print_tail(const struct sim *sim)
 static void print_failure(const struct sim *failed)
 {
     static struct sim sim;
-    (void)sim_run(failed->seed, failed->mutation, TRACE_TAIL, &sim);
+    (void)sim_run(failed->seed, failed->mutation, failed->scenario, TRACE_TAIL, &sim);
     print_tail(&sim);
     if (strcmp(sim.failure, failed->failure) != 0) {
         printf("seed %llu: the second run is not the first: %s\n", (unsigned long long)failed->seed,
@@ -64,7 +65,7 @@ static void print_failure(const struct sim *failed)
 static int run(uint64_t seed, enum mutation mutation, enum trace trace, bool is_quiet)
 {
     static struct sim sim;
-    bool is_ok = sim_run(seed, mutation, trace, &sim);
+    bool is_ok = sim_run(seed, mutation, /*scenario=*/NULL, trace, &sim);
     count_steps(&sim);
     if (!is_quiet && !is_ok && trace == TRACE_NONE) {
         print_failure(&sim);
@@ -212,12 +213,54 @@ static unsigned run_mutations(uint64_t seeds)
     return missed;
 }
 
+static bool run_scenario(const struct scenario *scenario, enum trace trace)
+{
+    static struct sim sim;
+    bool is_ok = sim_run(/*seed=*/1, MUTATION_NONE, scenario, trace, &sim);
+    if (!is_ok && trace == TRACE_NONE) {
+        print_failure(&sim);
+    }
+    if (!is_ok || trace == TRACE_ALL) {
+        printf("scenario %s: %s%s\nreplay with: make sim SCENARIO=%s\n", scenario_name(scenario),
+               is_ok ? "ok" : "FAILED: ", is_ok ? "" : sim.failure, scenario_name(scenario));
+    }
+    (void)fflush(stdout);
+    return is_ok;
+}
+
+/* All with a name of NULL, else one with its trace. */
+static unsigned run_scenarios(const char *name, uint64_t *ret_total)
+{
+    unsigned failed = 0;
+    *ret_total = 0;
+    for (size_t i = 0; scenario_at(i) != NULL; i++) {
+        const struct scenario *scenario = scenario_at(i);
+        if (name != NULL && strcmp(name, scenario_name(scenario)) != 0) {
+            continue;
+        }
+        int status = 0;
+        (void)fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            _exit(run_scenario(scenario, name == NULL ? TRACE_NONE : TRACE_ALL) ? 0 : 1);
+        }
+        if (waitpid(pid, &status, 0) < 0) {
+            abort();
+        }
+        failed += !is_success(status);
+        ++*ret_total;
+    }
+    failed += *ret_total == 0;
+    return failed;
+}
+
 static uint64_t number(const char *text)
 {
     uint64_t n = 0;
     if (text == NULL || str_to_u64(str_of(text), &n) < 0) {
-        (void)fprintf(stderr, "usage: sim [--jobs N] FROM COUNT | --replay SEED [MUTATION] | "
-                              "--mutations SEEDS | --steps STEPS SECONDS FROM\n");
+        (void)fprintf(stderr,
+                      "usage: sim [--jobs N] FROM COUNT | --replay SEED [MUTATION] | "
+                      "--mutations SEEDS | --scenarios [NAME] | --steps STEPS SECONDS FROM\n");
         exit(2);
     }
     return n;
@@ -235,6 +278,8 @@ int main(int argc, char **argv)
     } else if (argc > 2 && strcmp(argv[1], "--mutations") == 0) {
         total = MUTATION_COUNT - 1;
         failed = run_mutations(number(argv[2]));
+    } else if (argc > 1 && strcmp(argv[1], "--scenarios") == 0) {
+        failed = run_scenarios(argc > 2 ? argv[2] : NULL, &total);
     } else if (argc > 4 && strcmp(argv[1], "--steps") == 0) {
         failed = run_steps(number(argv[2]), number(argv[3]), number(argv[4]), &total);
     } else {

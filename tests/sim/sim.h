@@ -106,6 +106,7 @@ enum {
 
 struct kubelet;
 struct machine;
+struct scenario;
 
 /* What is kept of a run's lines: a run is the same with and without. */
 enum trace { TRACE_NONE, TRACE_TAIL, TRACE_ALL };
@@ -113,6 +114,7 @@ enum trace { TRACE_NONE, TRACE_TAIL, TRACE_ALL };
 struct sim {
     uint64_t seed;
     enum mutation mutation;
+    const struct scenario *scenario; /* NULL: a random user */
     enum trace trace;
     bool is_cut;  /* the brain is dead, and the turn not over */
     bool is_calm; /* phase 2: no faults, no user */
@@ -152,8 +154,9 @@ struct sim {
     char failure[1024];
 };
 
-/* world.c: one run. */
-bool sim_run(uint64_t seed, enum mutation mutation, enum trace trace, struct sim *sim);
+/* world.c: one run, of a seed or of a scenario (NULL = none). */
+bool sim_run(uint64_t seed, enum mutation mutation, const struct scenario *scenario,
+             enum trace trace, struct sim *sim);
 usec sim_now(const struct sim *sim); /* since the run began, over crashes */
 void sim_trace(struct sim *sim, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The first failure ends the run. check: the number in the spec or a word. */
@@ -167,6 +170,13 @@ int sim_write(struct sim *sim, struct client *client, struct client_write write,
 
 /* swarm.c */
 void swarm_draw(struct sim *sim);
+
+/* scenario.c: scripts in place of the random user. NULL = there are no more. */
+const struct scenario *scenario_at(size_t i);
+const char *scenario_name(const struct scenario *scenario);
+void scenario_draw(struct sim *sim);
+usec scenario_delay(const struct sim *sim); /* until its next act */
+void scenario_act(struct sim *sim);
 
 /* faults.c */
 /* A client that fails on its way to inner, which it owns. */
@@ -184,6 +194,9 @@ void user_patch(struct sim *sim, enum kind_id kind, const struct val *obj, struc
 const struct val *user_any(struct sim *sim, struct arena *arena, const struct plan *p,
                            enum kind_id kind);
 void user_delete(struct sim *sim, enum kind_id kind, const struct val *obj, int64_t grace_seconds);
+enum { MODE_BACKGROUND, MODE_FOREGROUND, MODE_ORPHAN, MODES };
+void user_delete_set(struct sim *sim, const struct plan *p, size_t mode);
+void user_write_template(struct sim *sim, const struct plan *p);
 
 /* user_holds.c: what a user puts in the way, and takes away in phase 2. */
 void op_finalizer(struct sim *sim, struct plan *p);
@@ -195,6 +208,7 @@ void op_budget(struct sim *sim, struct plan *p);
 void op_stranger(struct sim *sim, struct plan *p);
 void op_renew(struct sim *sim, struct plan *p);
 void op_lose_revision(struct sim *sim, struct plan *p);
+void user_close_node(struct sim *sim, bool is_closed);
 /* All of it goes; called until nothing is left. */
 void user_let_go(struct sim *sim);
 bool is_squatter(const struct val *pod);

@@ -138,7 +138,7 @@ static void op_scale(struct sim *sim, struct plan *p)
     patch_set(sim, p, arena_fmt(arena, "{\"spec\":{\"replicas\":%d}}", p->replicas));
 }
 
-static void write_template(struct sim *sim, const struct plan *p)
+void user_write_template(struct sim *sim, const struct plan *p)
 {
     auto_arena struct arena *arena = arena_new(1 << 16);
     patch_set(sim, p,
@@ -151,7 +151,7 @@ static void op_template(struct sim *sim, struct plan *p)
     p->version_before = p->version;
     p->version++;
     p->is_bad = sim->swarm.has_bad_templates && sim_chance(sim, 1, 3);
-    write_template(sim, p);
+    user_write_template(sim, p);
 }
 
 static void op_revert(struct sim *sim, struct plan *p)
@@ -160,12 +160,12 @@ static void op_revert(struct sim *sim, struct plan *p)
     p->version_before = p->version;
     p->version = version;
     p->is_bad = false;
-    write_template(sim, p);
+    user_write_template(sim, p);
 }
 
 static void op_same_template(struct sim *sim, struct plan *p)
 {
-    write_template(sim, p);
+    user_write_template(sim, p);
 }
 
 static void op_strategy(struct sim *sim, struct plan *p)
@@ -289,20 +289,18 @@ static void op_edit(struct sim *sim, struct plan *p)
     }
 }
 
-static void op_set_delete(struct sim *sim, struct plan *p)
+void user_delete_set(struct sim *sim, const struct plan *p, size_t mode)
 {
-    static const struct str modes[] = {
+    static const struct str modes[MODES] = {
         {"Background", 10},
         {"Foreground", 10},
         {"Orphan",     6 }
     };
     const struct val *set = sim_get(sim, KIND_STATEFUL_SET, plan_ns(p), str_of(p->name));
-    if (set == NULL || meta_is_deleting(set) || !sim->swarm.has_deletes) {
+    if (set == NULL) {
         return;
     }
-    size_t mode = rng_below(&sim->rng, ARRAY_LEN(modes));
     note_add(sim, meta_uid(set), NOTE_USER_DELETED);
-    p->is_wanted = sim_chance(sim, 2, 3);
     (void)sim_write(sim, sim->user,
                     (struct client_write){.verb = VERB_DELETE,
                                           .kind = KIND_STATEFUL_SET,
@@ -311,6 +309,17 @@ static void op_set_delete(struct sim *sim, struct plan *p)
                                           .propagation = modes[mode],
                                           .grace_seconds = -1},
                     NULL, NULL, S(""));
+}
+
+static void op_set_delete(struct sim *sim, struct plan *p)
+{
+    const struct val *set = sim_get(sim, KIND_STATEFUL_SET, plan_ns(p), str_of(p->name));
+    if (set == NULL || meta_is_deleting(set) || !sim->swarm.has_deletes) {
+        return;
+    }
+    size_t mode = rng_below(&sim->rng, MODES);
+    p->is_wanted = sim_chance(sim, 2, 3);
+    user_delete_set(sim, p, mode);
 }
 
 static void op_namespace_delete(struct sim *sim, struct plan *p)
@@ -394,16 +403,14 @@ static const struct {
 
 static void again(struct sim *sim)
 {
-    usec gap = (usec)rng_below(&sim->rng, sim->swarm.op_gap_ms + 1) * USEC_PER_MS;
+    usec gap = sim->scenario != NULL
+                   ? scenario_delay(sim)
+                   : (usec)rng_below(&sim->rng, sim->swarm.op_gap_ms + 1) * USEC_PER_MS;
     timer_start(sim->loop, &sim->user_timer, gap, act, sim);
 }
 
-static void act(void *ctx)
+static void act_at_random(struct sim *sim)
 {
-    struct sim *sim = ctx;
-    if (sim->is_calm) {
-        return;
-    }
     unsigned total = 0;
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         total += ops[i].weight;
@@ -416,6 +423,19 @@ static void act(void *ctx)
     }
     sim_trace(sim, "user: %s %s/%s", ops[i].name, p->ns, p->name);
     ops[i].run(sim, p);
+}
+
+static void act(void *ctx)
+{
+    struct sim *sim = ctx;
+    if (sim->is_calm || sim->ops_done >= sim->swarm.ops) {
+        return;
+    }
+    if (sim->scenario != NULL) {
+        scenario_act(sim);
+    } else {
+        act_at_random(sim);
+    }
     sim->ops_done++;
     again(sim);
 }
@@ -484,7 +504,7 @@ void user_heal(struct sim *sim, bool is_first)
             auto_arena struct arena *arena = arena_new(1 << 16);
             p->version += p->is_bad || p->is_sick;
             p->is_bad = p->is_sick;
-            write_template(sim, p);
+            user_write_template(sim, p);
             patch_set(sim, p,
                       arena_fmt(arena, "{\"spec\":{\"updateStrategy\":" STR_FMT "}}",
                                 STR_ARG(strategy_json(arena, p))));

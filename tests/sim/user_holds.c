@@ -78,7 +78,7 @@ void op_squat(struct sim *sim, struct plan *p)
     }
 }
 
-static void close_node(struct sim *sim, bool is_closed)
+void user_close_node(struct sim *sim, bool is_closed)
 {
     const struct val *node = sim_get(sim, KIND_NODE, S(""), S("node-1"));
     if (node != NULL && val_true_at(node, "spec.unschedulable") != is_closed) {
@@ -92,7 +92,7 @@ void op_cordon(struct sim *sim, struct plan *p)
 {
     (void)p;
     if (sim->swarm.has_drains) {
-        close_node(sim, sim_chance(sim, 1, 2));
+        user_close_node(sim, sim_chance(sim, 1, 2));
     }
 }
 
@@ -131,7 +131,7 @@ void op_drain(struct sim *sim, struct plan *p)
     if (!sim->swarm.has_drains) {
         return;
     }
-    close_node(sim, true);
+    user_close_node(sim, true);
     struct objs pods = sim_list(sim, arena, KIND_POD, S(""));
     for (size_t i = 0; i < pods.count; i++) {
         evict(sim, pods.list[i]);
@@ -188,7 +188,7 @@ void op_renew(struct sim *sim, struct plan *p)
         return;
     }
     if (val_text_at(pod, "spec.nodeName").n > 0) {
-        close_node(sim, true);
+        user_close_node(sim, true);
         user_delete(sim, KIND_POD, pod, 0);
         return;
     }
@@ -214,7 +214,7 @@ void op_lose_revision(struct sim *sim, struct plan *p)
 void user_let_go(struct sim *sim)
 {
     auto_arena struct arena *arena = arena_new(1 << 24);
-    close_node(sim, false);
+    user_close_node(sim, false);
     for (size_t k = 0; k < ARRAY_LEN(kinds_held); k++) {
         struct objs objs = sim_list(sim, arena, kinds_held[k], S(""));
         for (size_t i = 0; i < objs.count; i++) {

@@ -442,13 +442,21 @@ static void phase2(struct sim *sim)
     }
 }
 
-bool sim_run(uint64_t seed, enum mutation mutation, enum trace trace, struct sim *sim)
+bool sim_run(uint64_t seed, enum mutation mutation, const struct scenario *scenario,
+             enum trace trace, struct sim *sim)
 {
-    *sim =
-        (struct sim){.seed = seed, .mutation = mutation, .trace = trace, .wall_start = START_WALL};
+    *sim = (struct sim){.seed = seed,
+                        .mutation = mutation,
+                        .scenario = scenario,
+                        .trace = trace,
+                        .wall_start = START_WALL};
     rng_seed(&sim->rng, seed);
     rng_seed(&sim->brain_rng, seed ^ 0x9e3779b97f4a7c15u);
-    swarm_draw(sim);
+    if (scenario != NULL) {
+        scenario_draw(sim);
+    } else {
+        swarm_draw(sim);
+    }
     sim->disk = journal_disk_new();
     sim->kubelet = kubelet_new(sim);
     sim->machine = machine_new(sim);

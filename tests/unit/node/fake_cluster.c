@@ -110,6 +110,12 @@ static void client_watch(struct client *client, enum kind_id kind, client_event_
 {
     struct fake_cluster *c = of_client(client);
     c->watches[c->watches_count++] = (struct fake_watch){kind, fn, ctx};
+    auto_free char *prefix = xasprintf("%02d/", (int)kind);
+    for (size_t i = 0; i < c->objects.count; i++) {
+        if (str_starts(c->objects.entries[i].key, str_of(prefix))) {
+            tell(c, kind, c->objects.entries[i].value, NULL, false);
+        }
+    }
 }
 
 struct write_op {
