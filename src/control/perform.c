@@ -53,11 +53,33 @@ static void send_failure(const struct run *run, const struct val *event, const s
     recorder_send(run->control->recorder, source_of(run), &body);
 }
 
+static bool kind_id_of(const struct kind *kind, enum kind_id *ret)
+{
+    for (int i = 0; i < KIND_ID_COUNT; i++) {
+        if (kind_of((enum kind_id)i) == kind) {
+            *ret = (enum kind_id)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is refused as absent but stands in committed state: its deletion is on its way to the disk,
+ * and may fail there. */
+static bool is_still_there(const struct run *run, const struct action *action)
+{
+    struct client *client = run->control->client;
+    enum kind_id id;
+    return kind_id_of(action->kind, &id) &&
+           client->ops->get(client, id, action->ns, action->name) != NULL;
+}
+
 /* What a refusal means: a delete of what is gone has reached its aim; an object that is there
  * already comes back as an event, but the key still has to look again. */
 static void on_refused(struct run *run, const struct action *action, const struct err *err)
 {
     if (action->type == ACTION_DELETE && err->code == ERR_NOT_FOUND) {
+        run->is_failed = run->is_failed || is_still_there(run, action);
         return;
     }
     log_debug("%s: " STR_FMT " " STR_FMT "/" STR_FMT ": %s", run->runner->controller->name.p,
@@ -69,7 +91,9 @@ static void on_refused(struct run *run, const struct action *action, const struc
         }
     }
     if (action->is_optional) {
-        run->is_failed = run->is_failed || (err->code != ERR_NOT_FOUND && err->code != ERR_EXISTS);
+        bool is_moot =
+            err->code == ERR_EXISTS || (err->code == ERR_NOT_FOUND && !is_still_there(run, action));
+        run->is_failed = run->is_failed || !is_moot;
         return;
     }
     run->is_failed = true;
@@ -106,17 +130,6 @@ static void write_done(void *ctx, struct object *object, const struct val *val,
         refuse(run, action, err);
     }
     walk(run);
-}
-
-static bool kind_id_of(const struct kind *kind, enum kind_id *ret)
-{
-    for (int i = 0; i < KIND_ID_COUNT; i++) {
-        if (kind_of((enum kind_id)i) == kind) {
-            *ret = (enum kind_id)i;
-            return true;
-        }
-    }
-    return false;
 }
 
 static const struct {
