@@ -69,7 +69,7 @@ struct node {
     uint32_t ip_last;
     bool has_ip_wrapped;
     usec flows_until; /* till then, flows of pods that an earlier brain removed may live */
-    bool is_begun; /* orphans are known */
+    bool is_begun;    /* orphans are known */
     bool is_shutdown;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
