@@ -2,20 +2,21 @@
 //
 // Loads the API and prints one line of "name=value" pairs. Clients are threads, each on one TLS
 // connection; they share the machine with the server, so rates are of both together.
-//   load - 0 sync DIR TIMES                       what this disk takes for 4 KB and a flush
-//   load PKI_DIR PORT create CLIENTS SECONDS      durable ConfigMaps
-//   load PKI_DIR PORT get CLIENTS SECONDS         one ConfigMap again and again
-//   load PKI_DIR PORT fill COUNT                  pods that no scheduler takes
-//   load PKI_DIR PORT list PATH TIMES             whole lists, one after the other
-//   load PKI_DIR PORT watch COUNT                 opens watches; at a line of input, one change to
-//   all of them load PKI_DIR PORT start NODE IMAGE COUNT      bound pods, one after the other, by
-//   their stamps load PKI_DIR PORT hold NODE IMAGE COUNT [FIRST]  the same, but they stay load
-//   PKI_DIR PORT drop COUNT                  ends those that stay load PKI_DIR PORT roll
-//   STATEFULSET_JSON       one StatefulSet named bench, of two replicas load PKI_DIR PORT scale
-//   POLICY COUNT IMAGE    a StatefulSet without probes until all are Ready, then its end load
-//   PKI_DIR PORT stages IMAGE                what a user waits for, from the API to an app that
-//   resolves names load PKI_DIR PORT service NETNS SELECTOR TIMES  new Services until a connection
-//   gets through
+// Arguments, by what is measured (PKI_DIR and PORT come first, "-" and 0 for sync):
+// - sync DIR TIMES: what this disk takes for 4 KB and a flush
+// - create CLIENTS SECONDS: durable ConfigMaps
+// - get CLIENTS SECONDS: one ConfigMap again and again
+// - fill COUNT: pods that no scheduler takes
+// - list PATH TIMES: whole lists, one after the other
+// - watch COUNT: opens watches; at a line of input, one change to all of them
+// - share COUNT: opens watches, 100 a connection (HTTP/2); ends at a line of input
+// - start NODE IMAGE COUNT: bound pods, one after the other, by their stamps
+// - hold NODE IMAGE COUNT [FIRST]: the same, but they stay
+// - drop COUNT: ends those that stay
+// - roll STATEFULSET_JSON: one StatefulSet named bench, of two replicas
+// - scale POLICY COUNT IMAGE: a StatefulSet without probes until all are Ready, then its end
+// - stages IMAGE: what a user waits for, from the API to an app that resolves names
+// - service NETNS SELECTOR TIMES: new Services until a connection gets through
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -220,6 +221,18 @@ static void watch_many(int count)
         sample(now_us() - start);
     }
     print_samples("");
+}
+
+static void share_many(int count)
+{
+    enum { A_CONNECTION = 100 }; /* what the server allows */
+    for (int i = 0; i < count; i += A_CONNECTION) {
+        share_watches(CONFIG_MAPS "?watch=1&resourceVersion=0&fieldSelector=metadata.name=watched",
+                      A_CONNECTION);
+    }
+    (void)printf("open=%d\n", count);
+    (void)fflush(stdout);
+    (void)getchar();
 }
 
 /* The stamp that the entrypoint wrote first: microseconds of the wall clock. */
@@ -500,7 +513,7 @@ int main(int argc, char **argv)
 {
     if (argc < 5) {
         die("usage: load PKI_DIR PORT "
-            "create|get|fill|list|watch|start|hold|drop|roll|scale|stages|service …");
+            "create|get|fill|list|watch|share|start|hold|drop|roll|scale|stages|service …");
     }
     const char *what = argv[3];
     if (argc == 6 && strcmp(what, "sync") == 0) {
@@ -521,6 +534,8 @@ int main(int argc, char **argv)
         list(argv[4], number(argv[5]));
     } else if (argc == 5 && strcmp(what, "watch") == 0) {
         watch_many(number(argv[4]));
+    } else if (argc == 5 && strcmp(what, "share") == 0) {
+        share_many(number(argv[4]));
     } else if (argc == 7 && strcmp(what, "start") == 0) {
         start_pods(argv[4], argv[5], 0, number(argv[6]), false);
     } else if (argc >= 7 && strcmp(what, "hold") == 0) {

@@ -73,6 +73,13 @@ void wire_setup(const char *pki_dir, int port)
 
 struct wire *wire_open(void)
 {
+    return wire_open_as("http/1.1");
+}
+
+struct wire *wire_open_as(const char *protocol)
+{
+    unsigned char name[32];
+    size_t n = strlen(protocol);
     struct wire *w = calloc(1, sizeof *w);
     struct sockaddr_in sin = {.sin_family = AF_INET,
                               .sin_port = htons((uint16_t)api_port),
@@ -87,10 +94,29 @@ struct wire *wire_open(void)
     }
     (void)setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     w->ssl = SSL_new(context);
-    if (SSL_set_fd(w->ssl, w->fd) != 1 || SSL_connect(w->ssl) != 1) {
+    name[0] = (unsigned char)n;
+    memcpy(name + 1, protocol, n);
+    if (SSL_set_alpn_protos(w->ssl, name, (unsigned)n + 1) != 0 || SSL_set_fd(w->ssl, w->fd) != 1 ||
+        SSL_connect(w->ssl) != 1) {
         die("TLS handshake failed");
     }
     return w;
+}
+
+void wire_write(struct wire *w, const void *bytes, size_t n)
+{
+    if (SSL_write(w->ssl, bytes, (int)n) != (int)n) {
+        die("the server went");
+    }
+}
+
+size_t wire_read(struct wire *w, void *bytes, size_t max)
+{
+    int n = SSL_read(w->ssl, bytes, (int)max);
+    if (n <= 0) {
+        die("the server went");
+    }
+    return (size_t)n;
 }
 
 void wire_close(struct wire *w)

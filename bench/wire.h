@@ -14,6 +14,13 @@ struct wire;
 void wire_setup(const char *pki_dir, int port);
 struct wire *wire_open(void);
 void wire_close(struct wire *wire);
+/* The TLS connection alone, for another protocol than HTTP/1.1 (an ALPN name); bytes as they are.
+ */
+struct wire *wire_open_as(const char *protocol);
+void wire_write(struct wire *wire, const void *bytes, size_t n);
+size_t wire_read(struct wire *wire, void *bytes, size_t max);
+/* Opens count streams of GETs that don't end over one connection of HTTP/2 (bench/shared.c). */
+void share_watches(const char *path, int count);
 /* Sends a request; body NULL = none. */
 void wire_send(struct wire *wire, const char *method, const char *path, const char *body);
 /* Reads the whole reply; text is borrowed until the next call and ends with a NUL. Returns the

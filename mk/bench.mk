@@ -1,8 +1,8 @@
 # make bench: measures the release program against the project's aims (bench/README.md).
 
-$(B)/bench/load: bench/load.c bench/wire.c bench/wire.h
+$(B)/bench/load: bench/load.c bench/wire.c bench/shared.c bench/wire.h
 	@mkdir -p $(@D); echo "  LD  $@"
-	$(Q)$(CC) -D_GNU_SOURCE -std=c17 -O2 $(WARN) -o $@ bench/load.c bench/wire.c -lssl -lcrypto -lpthread
+	$(Q)$(CC) -D_GNU_SOURCE -std=c17 -O2 $(WARN) -o $@ $(filter %.c,$^) -lnghttp2 -lssl -lcrypto -lpthread
 $(B)/bench/stamp: bench/stamp.c
 	@mkdir -p $(@D); echo "  LD  $@"
 	$(Q)$(CC) -D_GNU_SOURCE -std=c17 -Os $(WARN) -static -s -o $@ $<

@@ -29,6 +29,7 @@ enum {
     WATCH_WINDOW_EVENTS = 10000,       /* history kept for watchers that resume, then 410 */
     STREAM_BACKLOG_MAX = 1 << 20,      /* unsent bytes of one client before its source pauses */
     CONNECTIONS_MAX = 4096,     /* open client connections; a watcher each for 1,000 and room */
+    WATCHES_MAX = 10000,        /* 3 KB each where they share connections */
     DESCRIPTORS_MAX = 65536,    /* open descriptors where the hard limit lets us: connections of
                                    clients and of published ports are more than the usual 1,024 */
     JSON_PATCH_OPS_MAX = 10000, /* as upstream; more is 413 */

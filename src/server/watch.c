@@ -202,6 +202,13 @@ void serve_watch(struct job *job)
         reply_status(job, &status);
         return;
     }
+    if (job->server->watches_count >= WATCHES_MAX) {
+        status =
+            plain_status(429, "TooManyRequests", S("too many watches, please try again later"));
+        status.retry_after_seconds = 1;
+        reply_status(job, &status);
+        return;
+    }
     struct watching *w = xcalloc(1, sizeof *w);
     w->job = job;
     w->render = (struct render_options){.as = job->accept.as,

@@ -544,6 +544,16 @@ X509 *conn_peer_cert(const struct conn *conn)
     return SSL_get1_peer_certificate(conn->ssl);
 }
 
+bool conn_is_http2(const struct conn *conn)
+{
+    const unsigned char *name = NULL;
+    unsigned n = 0;
+    if (conn->ssl != NULL) {
+        SSL_get0_alpn_selected(conn->ssl, &name, &n);
+    }
+    return str_eq((struct str){(const char *)name, n}, S("h2"));
+}
+
 bool conn_has_bad_cert(const struct conn *conn)
 {
     return conn->ssl != NULL && SSL_get_verify_result(conn->ssl) != X509_V_OK;

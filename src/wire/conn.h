@@ -43,6 +43,7 @@ void conn_break(struct conn *conn);
 bool conn_is_open(const struct conn *conn); /* TCP and TLS handshakes are over */
 /* The verified client certificate, or NULL. Caller frees with X509_free. */
 X509 *conn_peer_cert(const struct conn *conn);
+bool conn_is_http2(const struct conn *conn);     /* ALPN chose it */
 bool conn_has_bad_cert(const struct conn *conn); /* one came that doesn't verify */
 /* Runs bytes(ctx, …) on text soon, from the loop, before anything newer: what was read too far. */
 void conn_unread(struct conn *conn, struct str bytes);

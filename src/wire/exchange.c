@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Answers: whole, chunked, or a change of protocol (RFC 9112). Writes the framing headers itself:
-// Date, Content-Length, Transfer-Encoding, Connection.
+// Answers: whole, as a stream, or a change of protocol. Framed by http2.h where the exchange is a
+// stream of HTTP/2, else here (RFC 9112), with the headers that framing needs.
 #include "base/enc.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "wire/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -51,15 +52,15 @@ static const char *reason_of(int code)
     return "Status";
 }
 
-static void add_date(struct buf *head, usec wall)
+#define DATE_TEXT_MAX sizeof "Sun, 06 Nov 1994 08:49:37 GMT"
+
+static struct str date_text(char out[static DATE_TEXT_MAX], usec wall)
 {
     time_t seconds = (time_t)(wall / USEC_PER_SEC);
     struct tm tm;
-    char text[sizeof "Sun, 06 Nov 1994 08:49:37 GMT"];
     (void)gmtime_r(&seconds, &tm);
-    if (strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
-        (void)buf_addf(head, "Date: %s\r\n", text);
-    }
+    size_t n = strftime(out, DATE_TEXT_MAX, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    return (struct str){out, n};
 }
 
 /* Header values come from the gate; a line break in one would be a second header. */
@@ -81,15 +82,55 @@ static void add_head(struct buf *head, const struct http_exchange *x, int code,
     for (size_t i = 0; i < count; i++) {
         add_header(head, &headers[i]);
     }
-    add_date(head, served_wall(x->served));
+    char date[DATE_TEXT_MAX];
+    add_header(head, &(struct http_header){S("Date"), date_text(date, served_wall(x->served))});
+}
+
+/* The head of an answer over HTTP/2; length NULL = not known. */
+static void send_head2(struct http_exchange *x, int code, const struct http_header *headers,
+                       size_t count, const size_t *length, bool is_end)
+{
+    char date[DATE_TEXT_MAX];
+    char digits[24];
+    auto_arena struct arena *arena = arena_new((size_t)4 * HEADER_BYTES_MAX);
+    struct http_header *all = arena_alloc(arena, (count + 2) * sizeof all[0]);
+    size_t n = 0;
+    for (; n < count; n++) {
+        all[n] = headers[n];
+    }
+    all[n++] = (struct http_header){S("Date"), date_text(date, served_wall(x->served))};
+    if (length != NULL) {
+        (void)snprintf(digits, sizeof digits, "%zu", *length);
+        all[n++] = (struct http_header){S("Content-Length"), str_of(digits)};
+    }
+    http2_head(x->stream, code, all, n, is_end);
+}
+
+static bool has_body(const struct http_exchange *x, int code)
+{
+    return !x->is_head && code != 204 && code != 304;
+}
+
+static void reply2(struct http_exchange *x, int code, const struct http_header *headers,
+                   size_t count, struct str body)
+{
+    bool is_end = !has_body(x, code) || body.n == 0;
+    send_head2(x, code, headers, count, code == 204 || code == 304 ? NULL : &body.n, is_end);
+    if (!is_end) {
+        http2_write(x->stream, body);
+        http2_end(x->stream);
+    }
 }
 
 static void end_exchange(struct http_exchange *x)
 {
     struct served *served = x->served;
     bool is_keep_alive = x->is_keep_alive;
+    struct http2_stream *stream = x->stream;
     exchange_free(x);
-    if (served != NULL) {
+    if (stream != NULL) {
+        http2_release(stream);
+    } else if (served != NULL) {
         served_over(served, is_keep_alive);
     }
 }
@@ -103,7 +144,9 @@ void exchange_free(struct http_exchange *x)
 void http_reply(struct http_exchange *x, int code, const struct http_header *headers, size_t count,
                 struct str body)
 {
-    if (x->served != NULL) {
+    if (x->stream != NULL) {
+        reply2(x, code, headers, count, body);
+    } else if (x->served != NULL) {
         struct conn *conn = served_conn(x->served);
         auto_buf struct buf head;
         buf_init(&head, (size_t)2 * HEADER_BYTES_MAX);
@@ -116,7 +159,7 @@ void http_reply(struct http_exchange *x, int code, const struct http_header *hea
         }
         (void)buf_add(&head, S("\r\n"));
         conn_add(conn, buf_str(&head));
-        if (!x->is_head && code != 204 && code != 304) {
+        if (has_body(x, code)) {
             conn_add(conn, body);
         }
         conn_flush(conn);
@@ -128,7 +171,10 @@ void http_stream_begin(struct http_exchange *x, int code, const struct http_head
                        size_t count)
 {
     x->state = EXCHANGE_STREAMING;
-    if (x->served == NULL) {
+    if (x->stream != NULL) {
+        send_head2(x, code, headers, count, NULL, x->is_head);
+    }
+    if (x->stream != NULL || x->served == NULL) {
         return;
     }
     if (x->message.is_http10) {
@@ -146,6 +192,10 @@ void http_stream_begin(struct http_exchange *x, int code, const struct http_head
 void http_stream_write(struct http_exchange *x, struct str bytes)
 {
     if (x->served == NULL || x->is_head || bytes.n == 0) {
+        return;
+    }
+    if (x->stream != NULL) {
+        http2_write(x->stream, bytes);
         return;
     }
     struct conn *conn = served_conn(x->served);
@@ -168,7 +218,9 @@ void http_stream_write(struct http_exchange *x, struct str bytes)
 
 void http_stream_end(struct http_exchange *x)
 {
-    if (x->served != NULL && !x->message.is_http10 && !x->is_head) {
+    if (x->stream != NULL) {
+        http2_end(x->stream);
+    } else if (x->served != NULL && !x->message.is_http10 && !x->is_head) {
         conn_add(served_conn(x->served), S("0\r\n\r\n"));
         conn_flush(served_conn(x->served));
     }
@@ -178,6 +230,9 @@ void http_stream_end(struct http_exchange *x)
 void http_forget_request(struct http_exchange *x)
 {
     buf_done(&x->body);
+    if (x->stream != NULL) {
+        http2_forget(x->stream);
+    }
     arena_free(x->message.arena);
     x->message = (struct http1_message){.is_http10 = x->message.is_http10};
     x->request = (struct http_request){.exchange = x};
@@ -185,6 +240,9 @@ void http_forget_request(struct http_exchange *x)
 
 size_t http_backlog(const struct http_exchange *x)
 {
+    if (x->stream != NULL) {
+        return http2_backlog(x->stream);
+    }
     return x->served == NULL ? 0 : conn_backlog(served_conn(x->served));
 }
 

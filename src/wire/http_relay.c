@@ -63,16 +63,19 @@ void http_relay_end(struct http_relay *r)
     http_raw_close(x);
 }
 
-static void finish(struct http_relay *r)
+/* is_whole: the answer came to its end; else a stream of it is cut off. */
+static void finish(struct http_relay *r, bool is_whole)
 {
     struct http_relay_config c = r->c;
-    http_relay_end(r);
+    struct http_exchange *x = r->x;
+    relay_free(r);
+    (x->state == EXCHANGE_STREAMING && is_whole ? http_stream_end : http_raw_close)(x);
     c.over(c.ctx);
 }
 
 static void on_client_closed(void *ctx)
 {
-    finish(ctx);
+    finish(ctx, /*is_whole=*/false);
 }
 
 static void on_client_drained(void *ctx)
@@ -101,7 +104,7 @@ static void on_client_bytes(void *ctx, struct str bytes)
 
 static void pass(struct http_relay *r, struct str bytes)
 {
-    http_raw_write(r->x, bytes);
+    (r->x->state == EXCHANGE_STREAMING ? http_stream_write : http_raw_write)(r->x, bytes);
     if (!r->is_paused && http_backlog(r->x) > STREAM_BACKLOG_MAX) {
         r->is_paused = true;
         conn_pause(r->conn, true);
@@ -158,8 +161,9 @@ static void write_request(struct http_relay *r)
 {
     const struct http_request *request = &r->x->request;
     struct str connection = http_header(request, S("Connection"));
-    (void)buf_addf(&r->out, STR_FMT " " STR_FMT " HTTP/1.1\r\n", STR_ARG(request->method),
-                   STR_ARG(r->c.target));
+    /* An answer for HTTP/2 is framed anew: as 1.0 it ends with the connection. */
+    (void)buf_addf(&r->out, STR_FMT " " STR_FMT " HTTP/1.%d\r\n", STR_ARG(request->method),
+                   STR_ARG(r->c.target), r->x->stream == NULL);
     for (size_t i = 0; i < request->headers_count; i++) {
         struct str name = request->headers[i].name;
         if (!is_hop(name) && !is_framing(name) && !http1_has_token(connection, name) &&
@@ -191,6 +195,27 @@ static int status_code(struct str line)
                    code >= 100 && code <= 999
                ? (int)code
                : -1;
+}
+
+/* The same for a client of HTTP/2: the head as headers, what follows as a stream. */
+static void send_head2(struct http_relay *r, int code, struct str head)
+{
+    auto_arena struct arena *arena = arena_new((size_t)4 * HEADER_BYTES_MAX);
+    struct http_header *headers = NULL;
+    size_t count = 0;
+    size_t cap = 0;
+    (void)str_cut(&head, '\n');
+    while (head.p != NULL && head.n > 0) {
+        struct str value = str_cut(&head, '\n');
+        struct str name = str_trim(str_cut(&value, ':'));
+        if (name.n > 0 && !is_hop(name) && !str_eq_nocase(name, S("Transfer-Encoding"))) {
+            headers = arena_more(arena, headers, count, &cap, sizeof headers[0]);
+            headers[count++] = (struct http_header){name, str_trim(value)};
+        }
+    }
+    r->state = RELAY_ANSWERING;
+    timer_stop(&r->timer);
+    http_stream_begin(r->x, code, headers, count);
 }
 
 /* The answer's head for the client, and from here on the connection is a pipe. */
@@ -237,7 +262,11 @@ static void on_head_bytes(struct http_relay *r, struct str bytes)
             return;
         }
         if (code >= 200 || code == 101) {
-            send_head(r, head, code == 101);
+            if (r->x->stream != NULL) {
+                send_head2(r, code, head);
+            } else {
+                send_head(r, head, code == 101);
+            }
             pass(r, rest);
             return;
         }
@@ -259,7 +288,7 @@ static void on_closed(void *ctx, const struct err *err)
 {
     struct http_relay *r = ctx;
     if (r->state == RELAY_ANSWERING) {
-        finish(r);
+        finish(r, err->code == 0);
         return;
     }
     struct err why = *err;

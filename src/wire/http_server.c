@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serving HTTP/1.1: accepts, reads requests one at a time, gives them to the gate. While one is
-// being answered, what the client sends ahead is kept (at most PIPELINE_BYTES_MAX, then reading
-// stops), so that its leaving is still seen.
+// Serving: accepts, reads requests, gives them to the gate; over HTTP/2 (http2.h) many at a time,
+// over HTTP/1.1 one after the other: while one is being answered, what the client sends ahead is
+// kept (at most PIPELINE_BYTES_MAX, then reading stops), so that its leaving is still seen.
 //
 // Clock of a connection: HEAD_TIMEOUT from its first byte (or from accept) to the end of the
 // headers, BODY_TIMEOUT to the end of the body, none while a request is answered, idle_timeout in
@@ -33,6 +33,7 @@ enum {
     PIPELINE_BYTES_MAX = HEADER_BYTES_MAX,
     LISTENERS_MAX = 4,
     ACCEPTS_A_TURN = 64,
+    FRAMES_AHEAD_MAX = 256 << 10,
     KEEPALIVE_SECONDS = 30 /* a watcher whose machine vanished is found in about two minutes */
 };
 
@@ -55,6 +56,9 @@ struct served {
     struct list node;
     struct http_server *server;
     struct conn *conn;
+    struct http2 *h2;     /* NULL = HTTP/1.1 */
+    struct timer work;    /* h2 has something to say */
+    bool is_known;        /* which of the two it is */
     struct http1 *parser; /* NULL while idle */
     struct http_exchange *x;
     struct buf ahead; /* read while x is being answered */
@@ -78,12 +82,26 @@ usec served_wall(const struct served *served)
 static void served_free(struct served *served)
 {
     timer_stop(&served->timer);
+    timer_stop(&served->work);
     list_remove(&served->node);
     served->server->connections_count--;
     conn_free(served->conn);
     http1_free(served->parser);
     buf_done(&served->ahead);
     free(served);
+}
+
+/* Sends what the kernel takes and a little ahead, so that streams share the connection fairly. */
+static void send_frames(struct served *served)
+{
+    while (conn_backlog(served->conn) < FRAMES_AHEAD_MAX) {
+        struct str frames = http2_out(served->h2);
+        if (frames.n == 0) {
+            break;
+        }
+        conn_add(served->conn, frames);
+    }
+    conn_flush(served->conn);
 }
 
 static void on_timeout(void *ctx)
@@ -100,6 +118,10 @@ static void on_timeout(void *ctx)
         return;
     }
     served->is_ending = true;
+    if (served->h2 != NULL) {
+        http2_go_away(served->h2);
+        send_frames(served);
+    }
     if (served->x != NULL) {
         conn_break(served->conn);
     } else {
@@ -189,37 +211,129 @@ static void fill_cert(struct served *served, struct http_request *request)
     request->has_bad_cert = conn_has_bad_cert(served->conn);
 }
 
-/* Hands the parser's message (refused 0) or what is known of it to the gate. */
-static void start_exchange(struct served *served, int refused, struct str why)
+/* Hands x, which holds a message (refused 0) or what is known of it, to the gate. */
+static void give(struct served *served, struct http_exchange *x, struct str body, int refused,
+                 struct str why)
 {
-    struct http_exchange *x = xcalloc(1, sizeof *x);
-    http1_take(served->parser, &x->message);
     struct http_request *request = &x->request;
-    buf_init(&x->body, BODY_BYTES_MAX + 1);
-    (void)buf_add(&x->body, refused == 0 ? x->message.body : S(""));
-    parser_drop(served);
     x->served = served;
-    x->is_keep_alive = refused == 0 && x->message.is_keep_alive;
     x->is_head = str_eq(x->message.method, S("HEAD"));
     *request = (struct http_request){
         .method = x->message.method,
         .headers = x->message.headers,
         .headers_count = x->message.headers_count,
-        .body = buf_str(&x->body),
+        .body = body,
         .refused = refused,
         .why = arena_dup(x->message.arena, why),
         .arena = x->message.arena,
         .peer = str_of(served->peer),
         .exchange = x,
     };
+    fill_target(request, x->message.target);
+    fill_cert(served, request);
+    served->server->c.request(served->server->c.ctx, request);
+}
+
+static void start_exchange(struct served *served, int refused, struct str why)
+{
+    struct http_exchange *x = xcalloc(1, sizeof *x);
+    http1_take(served->parser, &x->message);
+    buf_init(&x->body, BODY_BYTES_MAX + 1);
+    (void)buf_add(&x->body, refused == 0 ? x->message.body : S(""));
+    parser_drop(served);
+    x->is_keep_alive = refused == 0 && x->message.is_keep_alive;
     if (x->message.is_upgrade) {
         x->is_keep_alive = refused == 0 && !x->message.is_http10;
     }
-    fill_target(request, x->message.target);
-    fill_cert(served, request);
     timer_stop(&served->timer);
     served->x = x;
-    served->server->c.request(served->server->c.ctx, request);
+    give(served, x, buf_str(&x->body), refused, why);
+}
+
+/* HTTP/2. */
+
+static void on_stream_request(void *ctx, struct http2_stream *stream, int refused, struct str why)
+{
+    struct served *served = ctx;
+    struct http_exchange *x = xcalloc(1, sizeof *x);
+    http2_take(stream, &x->message);
+    struct str body = x->message.body;
+    x->stream = stream;
+    http2_own(stream, x);
+    give(served, x, body, refused, why);
+}
+
+static void exchange_gone(struct http_exchange *x)
+{
+    x->served = NULL;
+    x->stream = NULL;
+    if (x->closed != NULL) {
+        x->closed(x->closed_ctx);
+    }
+}
+
+static void on_stream_gone(void *ctx, void *owner)
+{
+    (void)ctx;
+    exchange_gone(owner);
+}
+
+static void on_stream_drained(void *ctx, void *owner)
+{
+    struct http_exchange *x = owner;
+    (void)ctx;
+    if (x->drained != NULL) {
+        x->drained(x->drained_ctx);
+    }
+}
+
+static void do_work(void *ctx)
+{
+    struct served *served = ctx;
+    http2_tell(served->h2);
+    send_frames(served);
+    if (http2_is_over(served->h2) && !served->is_ending) {
+        served->is_ending = true;
+        conn_finish(served->conn);
+    }
+    if (!http2_is_idle(served->h2)) {
+        timer_stop(&served->timer);
+    } else if (!timer_is_running(&served->timer) && !served->is_ending) {
+        set_timer(served, served->server->c.idle_timeout);
+    }
+}
+
+static void on_work(void *ctx)
+{
+    struct served *served = ctx;
+    if (!timer_is_running(&served->work)) {
+        timer_start(served->server->c.loop, &served->work, 0, do_work, served);
+    }
+}
+
+static void open_http2(struct served *served)
+{
+    struct http2_config config = {.loop = served->server->c.loop,
+                                  .request_timeout = BODY_TIMEOUT,
+                                  .stall_timeout = served->server->c.idle_timeout,
+                                  .request = on_stream_request,
+                                  .gone = on_stream_gone,
+                                  .drained = on_stream_drained,
+                                  .work = on_work,
+                                  .ctx = served};
+    served->h2 = http2_new(&config);
+}
+
+static void feed_http2(struct served *served, struct str bytes)
+{
+    struct err err = {0};
+    int r = http2_feed(served->h2, bytes, &err);
+    do_work(served);
+    if (r < 0 && !served->is_ending) {
+        log_debug("connection from %s: %s", served->peer, err.msg);
+        served->is_ending = true;
+        conn_finish(served->conn);
+    }
 }
 
 /* One step of reading; false = no more to do with the bytes. */
@@ -257,6 +371,16 @@ static bool feed_some(struct served *served, struct str *bytes)
 static void on_bytes(void *ctx, struct str bytes)
 {
     struct served *served = ctx;
+    if (!served->is_known) {
+        served->is_known = true;
+        if (conn_is_http2(served->conn)) {
+            open_http2(served);
+        }
+    }
+    if (served->h2 != NULL) {
+        feed_http2(served, bytes);
+        return;
+    }
     served->is_feeding = true;
     while (bytes.n > 0 && served->x == NULL && !served->is_ending) {
         if (!feed_some(served, &bytes)) {
@@ -281,7 +405,9 @@ static void on_drained(void *ctx)
 {
     struct served *served = ctx;
     struct http_exchange *x = served->x;
-    if (x != NULL && x->was_over) {
+    if (served->h2 != NULL) {
+        on_work(served);
+    } else if (x != NULL && x->was_over) {
         x->was_over = false;
         if (x->drained != NULL) {
             x->drained(x->drained_ctx);
@@ -293,13 +419,12 @@ static void on_closed(void *ctx, const struct err *err)
 {
     struct served *served = ctx;
     struct http_exchange *x = served->x;
+    struct http2 *h2 = served->h2;
     (void)err;
     served_free(served);
+    http2_free(h2);
     if (x != NULL) {
-        x->served = NULL;
-        if (x->closed != NULL) {
-            x->closed(x->closed_ctx);
-        }
+        exchange_gone(x);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "wire/conn.h"
 #include "wire/http.h"
 #include "wire/http1.h"
+#include "wire/http2.h"
 
 enum { PEER_TEXT_MAX = 64 };
 
@@ -24,7 +25,8 @@ struct http_exchange {
     struct http_request request;
     struct http1_message message; /* owns the arena */
     struct buf body;
-    struct served *served; /* NULL = the client is gone */
+    struct served *served;       /* NULL = the client is gone */
+    struct http2_stream *stream; /* NULL = HTTP/1.1, or gone */
     enum exchange_state state;
     bool is_head;
     bool is_keep_alive;

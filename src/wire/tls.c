@@ -99,7 +99,7 @@ static int use_client_ca(SSL_CTX *ctx, struct str pem, struct err *err)
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
     (void)ssl;
     (void)arg;
     unsigned char *chosen = NULL;
