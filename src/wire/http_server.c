@@ -298,7 +298,7 @@ static void do_work(void *ctx)
     }
     if (!http2_is_idle(served->h2)) {
         timer_stop(&served->timer);
-    } else if (!timer_is_running(&served->timer) && !served->is_ending) {
+    } else if (!served->is_ending) {
         set_timer(served, served->server->c.idle_timeout);
     }
 }
