@@ -42,14 +42,10 @@ no_way() { # as reach: nothing comes back, not even a refusal
 db=$(ip_of db) web=$(ip_of web)
 t_is "without policies all reach all" db reach stranger "$db"
 
-policy() { # NAME SPEC
-    kubectl apply -f - <<EOF
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: $1}
-spec: $2
-EOF
+netpol() { # NAME SPEC
+    printf 'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: %s}\nspec: %s\n' "$@"
 }
+policy() { kubectl apply -f <(netpol "$@"); }
 t "nobody may come" policy deny '{podSelector: {}, policyTypes: [Ingress]}'
 t "a pod is cut off" soon 20 no_way web "$db"
 t "its service is" no_way web db
@@ -87,7 +83,8 @@ for i in 1 2 3; do
     kubectl run "early-$i" --image=busybox --image-pull-policy=IfNotPresent --restart=Never --labels=app=early -- \
         sh -c "timeout 1 wget -q -O - http://$db/; test \$? = 143" >/dev/null
 done
-t "a pod is cut off from its first packet on" kubectl wait --for='jsonpath={.status.phase}=Succeeded' pod -l app=early --timeout=60s
+phases() { kubectl get pod -l app=early -o 'jsonpath={.items[*].status.phase}'; }
+t "a pod is cut off from its first packet on" soon 60 is phases = 'Succeeded Succeeded Succeeded'
 
 pid=$(pid_of brain)
 kill -9 "$pid"
@@ -97,7 +94,7 @@ t "who may not doesn't" no_way web "$db:81"
 t "no policies" kubectl delete netpol --all
 t_is "all reach all again" db soon 20 reach web "$db:81"
 
-bad() { ! kubectl apply -f - <<<"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: bad}, spec: $1}"; }
+bad() { ! policy bad "$1"; }
 t_has "a range that ends before it begins" 'ingress\[0\].ports\[0\].endPort: Invalid value: 1: must be greater than or equal to `port`' \
     bad '{podSelector: {}, ingress: [{ports: [{port: 5, endPort: 1}]}]}'
 t_has "an exception outside" 'from\[0\].ipBlock.except\[0\]: Invalid value: "10.1.0.0/16": must be a strict subset of `cidr`' \

@@ -18,8 +18,6 @@ data=$work/data
 export KUBECONFIG=$work/kubeconfig HOME=$work/home HELM_CONFIG_HOME=$work/helm HELM_CACHE_HOME=$work/helm HELM_DATA_HOME=$work/helm
 mkdir -p "$HOME"
 charts=$top/examples
-# The clients in the middle speak HTTP/1.1, the others HTTP/2.
-[[ ${E2E_CLIENTS:-} != */mid ]] || export DISABLE_HTTP2=1
 tests_count=0 failed_count=0 jobs_started=()
 
 say() { printf '# %s\n' "$*"; }
