@@ -24,8 +24,9 @@
 #define LOG_ROOM "keeper"
 
 enum { READY_LIMIT_MS = 2000, WORDS_MAX = 32, LINE_BYTES = 512 };
-/* A helper that does not live this long would only be started in a circle. */
-#define RESTART_AFTER (1 * USEC_PER_SEC)
+/* A helper that does not live this long, so often in a row, would only be started in a circle. */
+#define QUICK_END (1 * USEC_PER_SEC)
+enum { QUICK_ENDS_MAX = 3 };
 
 /* Words apart by blanks. %p is the process whose namespaces the helper joins, %f the descriptor
  * that it writes to when tap0 is there. Both give the cluster the addresses that are slirp4netns'
@@ -120,12 +121,15 @@ void egress_start(struct egress *egress, pid_t init)
 
 void egress_restart(struct egress *egress, pid_t init)
 {
-    if (clock_system()->mono(NULL) - egress->started < RESTART_AFTER) {
+    bool is_quick = clock_system()->mono(NULL) - egress->started < QUICK_END;
+    int quick_ends = is_quick ? egress->quick_ends + 1 : 0;
+    if (quick_ends > QUICK_ENDS_MAX) {
         log_warn("the pods' way out ends at once: pods have none");
         return;
     }
     log_warn("the pods' way out ended, starting it again");
     egress_start(egress, init);
+    egress->quick_ends = quick_ends;
 }
 
 void egress_stop(struct egress *egress)

@@ -66,10 +66,12 @@ bool cgroups_remove(const char *name);
 struct egress {
     pid_t pid; /* 0: there is none */
     usec started;
+    int quick_ends; /* in a row */
 };
 /* Starts one for the namespaces of init, and waits until it is there. */
 void egress_start(struct egress *egress, pid_t init);
-/* The helper has ended and was reaped: starts one again, unless this one had only just begun. */
+/* The helper has ended and was reaped: starts one again, unless the last few had only just
+ * begun. */
 void egress_restart(struct egress *egress, pid_t init);
 void egress_stop(struct egress *egress);
 
