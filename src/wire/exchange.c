@@ -230,9 +230,6 @@ void http_stream_end(struct http_exchange *x)
 void http_forget_request(struct http_exchange *x)
 {
     buf_done(&x->body);
-    if (x->stream != NULL) {
-        http2_forget(x->stream);
-    }
     arena_free(x->message.arena);
     x->message = (struct http1_message){.is_http10 = x->message.is_http10};
     x->request = (struct http_request){.exchange = x};

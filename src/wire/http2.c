@@ -393,16 +393,11 @@ void http2_go_away(struct http2 *h)
     (void)nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
 }
 
-void http2_take(struct http2_stream *stream, struct http1_message *ret)
+void http2_take(struct http2_stream *stream, struct http1_message *ret, struct buf *ret_body)
 {
     *ret = stream->message;
-    ret->body = buf_str(&stream->body);
+    *ret_body = stream->body;
     stream->message = (struct http1_message){0};
-}
-
-void http2_forget(struct http2_stream *stream)
-{
-    buf_done(&stream->body);
     buf_init(&stream->body, 0);
 }
 
@@ -506,7 +501,6 @@ size_t http2_backlog(const struct http2_stream *stream)
 void http2_release(struct http2_stream *stream)
 {
     stream->owner = NULL;
-    http2_forget(stream);
     if (!stream->is_ended) {
         reset(stream);
     }

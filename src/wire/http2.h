@@ -44,9 +44,8 @@ bool http2_is_idle(const struct http2 *h);
 /* Says goodbye: no new streams. */
 void http2_go_away(struct http2 *h);
 
-/* The request's message, once; the body is the stream's until http2_forget or its end. */
-void http2_take(struct http2_stream *stream, struct http1_message *ret);
-void http2_forget(struct http2_stream *stream); /* the body */
+/* The request's message, once; message and body are the caller's from then on. */
+void http2_take(struct http2_stream *stream, struct http1_message *ret, struct buf *ret_body);
 void http2_own(struct http2_stream *stream, void *owner);
 /* The answer: head, bytes, end. Names are lowered; what HTTP/2 forbids is left out. */
 void http2_head(struct http2_stream *stream, int code, const struct http_header *headers,

@@ -208,7 +208,8 @@ static void send_head2(struct http_relay *r, int code, struct str head)
     while (head.p != NULL && head.n > 0) {
         struct str value = str_cut(&head, '\n');
         struct str name = str_trim(str_cut(&value, ':'));
-        if (name.n > 0 && !is_hop(name) && !str_eq_nocase(name, S("Transfer-Encoding"))) {
+        if (name.n > 0 && !is_hop(name) && !str_eq_nocase(name, S("Transfer-Encoding")) &&
+            !str_eq_nocase(name, S("Date"))) { /* the stream has one */
             headers = arena_more(arena, headers, count, &cap, sizeof headers[0]);
             headers[count++] = (struct http_header){name, str_trim(value)};
         }

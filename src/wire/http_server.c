@@ -212,8 +212,7 @@ static void fill_cert(struct served *served, struct http_request *request)
 }
 
 /* Hands x, which holds a message (refused 0) or what is known of it, to the gate. */
-static void give(struct served *served, struct http_exchange *x, struct str body, int refused,
-                 struct str why)
+static void give(struct served *served, struct http_exchange *x, int refused, struct str why)
 {
     struct http_request *request = &x->request;
     x->served = served;
@@ -222,7 +221,7 @@ static void give(struct served *served, struct http_exchange *x, struct str body
         .method = x->message.method,
         .headers = x->message.headers,
         .headers_count = x->message.headers_count,
-        .body = body,
+        .body = buf_str(&x->body),
         .refused = refused,
         .why = arena_dup(x->message.arena, why),
         .arena = x->message.arena,
@@ -247,7 +246,7 @@ static void start_exchange(struct served *served, int refused, struct str why)
     }
     timer_stop(&served->timer);
     served->x = x;
-    give(served, x, buf_str(&x->body), refused, why);
+    give(served, x, refused, why);
 }
 
 /* HTTP/2. */
@@ -256,11 +255,10 @@ static void on_stream_request(void *ctx, struct http2_stream *stream, int refuse
 {
     struct served *served = ctx;
     struct http_exchange *x = xcalloc(1, sizeof *x);
-    http2_take(stream, &x->message);
-    struct str body = x->message.body;
+    http2_take(stream, &x->message, &x->body);
     x->stream = stream;
     http2_own(stream, x);
-    give(served, x, body, refused, why);
+    give(served, x, refused, why);
 }
 
 static void exchange_gone(struct http_exchange *x)
@@ -314,7 +312,7 @@ static void on_work(void *ctx)
 static void open_http2(struct served *served)
 {
     struct http2_config config = {.loop = served->server->c.loop,
-                                  .request_timeout = BODY_TIMEOUT,
+                                  .request_timeout = served->server->c.body_timeout,
                                   .stall_timeout = served->server->c.idle_timeout,
                                   .request = on_stream_request,
                                   .gone = on_stream_gone,

@@ -34,8 +34,9 @@ static void on_request(void *ctx, struct http2_stream *stream, int refused, stru
 {
     struct party *party = ctx;
     struct http1_message m;
-    http2_take(stream, &m);
-    must(m.body.n <= BODY_BYTES_MAX && (refused == 0 || why.n > 0));
+    auto_buf struct buf body;
+    http2_take(stream, &m, &body);
+    must(body.n <= BODY_BYTES_MAX && (refused == 0 || why.n > 0));
     must(refused != 0 || (m.method.n > 0 && m.target.n > 0));
     auto_buf struct buf log;
     buf_init(&log, BODY_BYTES_MAX + 2 * HEADER_BYTES_MAX);
@@ -46,7 +47,7 @@ static void on_request(void *ctx, struct http2_stream *stream, int refused, stru
         (void)buf_addf(&log, STR_FMT "=" STR_FMT "\n", STR_ARG(m.headers[i].name),
                        STR_ARG(m.headers[i].value));
     }
-    (void)buf_add(&log, m.body);
+    (void)buf_add(&log, buf_str(&body));
     struct records *r = party->records;
     r->list = arena_more(r->arena, r->list, r->count, &r->cap, sizeof r->list[0]);
     r->list[r->count++] = arena_dup(r->arena, buf_str(&log));
@@ -55,7 +56,7 @@ static void on_request(void *ctx, struct http2_stream *stream, int refused, stru
     if (party->is_answering) {
         const struct http_header header = {S("Content-Type"), S("text/plain")};
         http2_head(stream, 200, &header, 1, /*is_end=*/false);
-        http2_write(stream, m.body);
+        http2_write(stream, buf_str(&body));
         http2_end(stream);
         http2_release(stream);
         party->owned--;

@@ -24,9 +24,10 @@ static void on_request(void *ctx, struct http2_stream *stream, int refused, stru
 {
     struct pair *pair = ctx;
     struct http1_message m;
-    http2_take(stream, &m);
+    auto_buf struct buf body;
+    http2_take(stream, &m, &body);
     (void)buf_addf(&pair->log, STR_FMT " " STR_FMT " %zu", STR_ARG(m.method), STR_ARG(m.target),
-                   m.body.n);
+                   body.n);
     for (size_t i = 0; i < m.headers_count && m.headers[i].value.n < 32; i++) {
         (void)buf_addf(&pair->log, " " STR_FMT "=" STR_FMT, STR_ARG(m.headers[i].name),
                        STR_ARG(m.headers[i].value));
@@ -40,9 +41,9 @@ static void on_request(void *ctx, struct http2_stream *stream, int refused, stru
             {S("X-A"),               S("b\r\nx") },
             {S("Transfer-Encoding"), S("chunked")}
         };
-        http2_head(stream, refused != 0 ? refused : 200, headers, 2, m.body.n == 0);
-        if (m.body.n > 0) {
-            http2_write(stream, m.body);
+        http2_head(stream, refused != 0 ? refused : 200, headers, 2, body.n == 0);
+        if (body.n > 0) {
+            http2_write(stream, buf_str(&body));
             http2_end(stream);
         }
         http2_release(stream);
