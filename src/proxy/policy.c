@@ -4,8 +4,8 @@
 #include "api/selector.h"
 #include "base/mem.h"
 #include "net/pod_net.h"
+#include "proxy/internal.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 
 /* Addresses in the making: any order, overlaps. */
@@ -203,25 +203,6 @@ static struct peers peers_of(struct build *build, const struct val *list, struct
     return peers;
 }
 
-static uint8_t protocol_of(const struct val *port)
-{
-    static const struct {
-        struct str name;
-        uint8_t number;
-    } rows[] = {
-        {{"TCP", 3},  IPPROTO_TCP },
-        {{"UDP", 3},  IPPROTO_UDP },
-        {{"SCTP", 4}, IPPROTO_SCTP}
-    };
-    struct str name = val_text(val_get(port, S("protocol")));
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (str_eq(name, rows[i].name)) {
-            return rows[i].number;
-        }
-    }
-    return IPPROTO_TCP;
-}
-
 static void add_rule(struct build *build, enum policy_way way, const struct policy_rule *rule)
 {
     build->ways[way].rules =
@@ -240,7 +221,7 @@ static uint16_t named_port(const struct pod *pod, struct str name, uint8_t proto
             const struct val *ports = val_get(val_at(containers, c), S("ports"));
             for (size_t i = 0; i < val_count(ports); i++) {
                 const struct val *port = val_at(ports, i);
-                if (str_eq(val_text_at(port, "name"), name) && protocol_of(port) == protocol) {
+                if (str_eq(val_text_at(port, "name"), name) && port_protocol(port) == protocol) {
                     return (uint16_t)val_number_at(port, "containerPort", 0);
                 }
             }
@@ -268,7 +249,10 @@ static void add_port(struct build *build, enum policy_way way, struct policy_rul
                      const struct peers *peers)
 {
     const struct val *first = val_get(port, S("port"));
-    rule.protocol = protocol_of(port);
+    rule.protocol = port_protocol(port);
+    if (rule.protocol == 0) {
+        return; /* validation refuses it; 0 would mean any */
+    }
     if (val_is(first, VAL_STR)) {
         const struct peers *targets = way == POLICY_INGRESS ? selected : peers;
         add_named_port(build, way, rule, val_text(first), targets->pods, targets->pods_count);

@@ -4,6 +4,7 @@
 #include "proxy/proxy.h"
 
 #include "net/pod_net.h"
+#include "proxy/internal.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -83,7 +84,7 @@ static int claim_cmp(const void *a, const void *b)
 }
 
 /* 0 when it is none that we translate. */
-static uint8_t protocol_of(const struct val *port)
+uint8_t port_protocol(const struct val *port)
 {
     static const struct {
         struct str name;
@@ -116,7 +117,7 @@ static uint16_t slice_port(const struct val *slice, const struct port *port)
     for (size_t i = 0; i < val_count(ports); i++) {
         const struct val *candidate = val_at(ports, i);
         if (str_eq(val_text_at(candidate, "name"), port->name) &&
-            protocol_of(candidate) == port->protocol) {
+            port_protocol(candidate) == port->protocol) {
             return port_number(candidate, "port");
         }
     }
@@ -276,7 +277,7 @@ static void service_port_claim(struct build *build, const struct keyed *service,
 {
     struct port port = {
         .name = val_text_at(spec_port, "name"),
-        .protocol = protocol_of(spec_port),
+        .protocol = port_protocol(spec_port),
         .affinity_seconds = affinity_of(service->object),
         .rank = rank,
     };
